@@ -25,13 +25,13 @@ import polars as pl
 from stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 Kind = Literal["numeric", "categorical"]
 
-_SCANS = {
+_SCANS: dict[str, Callable[[Path], pl.LazyFrame]] = {
     ".parquet": pl.scan_parquet,
     ".csv": lambda path: pl.scan_csv(path, infer_schema_length=None),
     ".jsonl": lambda path: pl.scan_ndjson(path, infer_schema_length=None),
@@ -219,11 +219,13 @@ class Roles:
         Raises
         ------
         ConfigError
-            If a column is missing, or no feature is left.
+            If a column is missing, the score is not a number, or no feature is left.
         """
         named = {"--timestamp": timestamp, "--prediction": prediction, "--score": score, "--label": label}
         for option, name in named.items():
             table.require([name] if name is not None else [], option)
+        if score is not None and table.kinds[score] != "numeric":
+            raise ConfigError(f"--score {score!r} holds {table.frame.schema[score]}: a score is a number")
         if features is None:
             features = [name for name in table.columns if name not in named.values()]
         table.require(features, "--features")

@@ -186,3 +186,8 @@ def test_real_rows_keep_their_exact_values() -> None:
     assert json.loads(json.dumps(read.values(["att1"]).rows())) == [
         list(row) for row in read.values(["att1"]).rows()
     ]
+
+
+def test_a_score_must_be_a_number() -> None:
+    with pytest.raises(ConfigError, match="--score 's' holds String: a score is a number"):
+        Roles.of(table(pl.DataFrame({"x": [1], "s": ["high"]})), score="s")
