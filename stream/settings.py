@@ -1,0 +1,213 @@
+"""The configuration of driftstream: one frozen tree, from one YAML file and the environment.
+
+Example
+-------
+>>> settings = parse_settings({
+...     "kafka": {"bootstrap.servers": "127.0.0.1:9092"},
+...     "redis": {"url": "redis://127.0.0.1:6379/0"},
+...     "models": {"loan-approval": {"references": ["loan-approval-v2.json"], "window": "10s"}},
+... })
+>>> spec = settings.model_spec("loan-approval")
+>>> spec.window_ms, spec.slide_ms, spec.min_samples
+(10000, 10000, 50)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
+from pydantic_core import PydanticCustomError
+
+from stream.config_errors import Origins, explain, listed
+from stream.config_file import ConfigDocument, read_config
+from stream.environment import Override, read_environment, read_overrides
+from stream.errors import ConfigError
+from stream.kafka_properties import KafkaProperties
+from stream.sections import (
+    AlertSettings,
+    ConsumerSettings,
+    IngestSettings,
+    LimitSettings,
+    MetricsSettings,
+    ModelDefaults,
+    ModelSettings,
+    RedisSettings,
+    Section,
+    TimeSettings,
+    TopicSettings,
+)
+from stream.setting_tree import did_you_mean, setting_tree
+from stream.units import format_duration
+
+if TYPE_CHECKING:
+    from detectors import Reference
+
+DEFAULT_FILE = Path("driftstream.yaml")
+_DEFAULT_SLIDE_MS = 60_000
+
+
+def _model_name(value: str) -> str:
+    if not value or len(value.encode()) > 128 or not value.isprintable() or set(value) & set("{}"):
+        raise PydanticCustomError("name", "must be 1 to 128 bytes of printable text without braces")
+    return value
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What holds for one model, the defaults merged in."""
+
+    name: str
+    references: tuple[Path, ...]
+    window_ms: int
+    slide_ms: int
+    grace_ms: int
+    min_samples: int
+    min_effect: float
+    arl: int
+
+    @property
+    def pane_ms(self) -> int:
+        """Length of a pane: gcd(window, slide), which is slide because slide divides window."""
+        return self.slide_ms
+
+
+class Settings(Section):
+    """The whole configuration; ``load_settings`` makes it from a file, ``parse_settings`` from a mapping."""
+
+    kafka: KafkaProperties = Field(description="librdkafka properties under their own names")
+    redis: RedisSettings = Field(description="where the state is kept")
+    topics: TopicSettings = Field(default=TopicSettings(), description="topic names")
+    consumer: ConsumerSettings = Field(default=ConsumerSettings(), description="consumer group")
+    ingest: IngestSettings = Field(default=IngestSettings(), description="batches and commits")
+    time: TimeSettings = Field(default=TimeSettings(), description="event time")
+    limits: LimitSettings = Field(default=LimitSettings(), description="bounds on events")
+    metrics: MetricsSettings = Field(default=MetricsSettings(), description="Prometheus endpoint")
+    alerts: AlertSettings = Field(default=AlertSettings(), description="incidents")
+    defaults: ModelDefaults = Field(default=ModelDefaults(), description="what holds for every model")
+    models: dict[Annotated[str, AfterValidator(_model_name)], ModelSettings] = Field(
+        default={}, description="the monitored models by name"
+    )
+
+    _origins: Origins = PrivateAttr(default=Origins())
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the origins that validation was given, for messages that come later."""
+        if isinstance(context, dict) and "origins" in context:
+            self._origins = context["origins"]
+
+    def where(self, *path: str | int) -> str:
+        """Return where a setting was given, such as ``driftstream.yaml:12``, to begin a message with."""
+        return self._origins.where(*path)
+
+    def model_spec(self, name: str) -> ModelSpec:
+        """Return the specification of one model.
+
+        Raises
+        ------
+        ConfigError
+            The model is not configured, or its slide does not divide its window.
+        """
+        if name not in self.models:
+            raise ConfigError(f"{self.where()}: no model {name!r}{did_you_mean(name, self.models)}")
+        given = self.models[name].model_dump(exclude_none=True)
+        values = {**self.defaults.model_dump(), **given}
+        values["slide_ms"] = values["slide_ms"] or min(_DEFAULT_SLIDE_MS, values["window_ms"])
+        spec = ModelSpec(name=name, **values)
+        if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
+            raise ConfigError(self._uneven(spec))
+        return spec
+
+    def references(self) -> dict[tuple[str, str], Reference]:
+        """Load every reference file: (model, version) -> Reference, in the order of the configuration.
+
+        Raises
+        ------
+        ConfigError
+            No model is configured, or a file is missing, bad, another model's or a version given twice.
+        """
+        from stream.references import load_references
+
+        return load_references(self)
+
+    def _uneven(self, spec: ModelSpec) -> str:
+        """Say that windows do not tile, at the key that can mend it."""
+        model = self.models[spec.name]
+        own = next((key for key in ("slide", "window") if getattr(model, f"{key}_ms") is not None), None)
+        path = (
+            ("models", spec.name, own)
+            if own
+            else ("defaults", "slide" if self.defaults.slide_ms else "window")
+        )
+        slide, window = format_duration(spec.slide_ms), format_duration(spec.window_ms)
+        remedy = f"set slide in models.{spec.name} to {window} or a whole fraction of it"
+        fault = f"window {window} of {spec.name} is not a multiple of slide {slide}"
+        return f"{self.where(*path)}: {fault}; {remedy}"
+
+
+SETTING_TREE = setting_tree(Settings)
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the configuration of a file (``driftstream.yaml`` unless given) and the environment.
+
+    Parameters
+    ----------
+    path
+        The file; paths in it are relative to its directory.
+    environ
+        Variables to use instead of those of this process.
+
+    Raises
+    ------
+    ConfigError
+        Anything is wrong; the message has one line per finding, each with its file and line.
+    """
+    if path is None and not DEFAULT_FILE.exists():
+        raise ConfigError(
+            f"no {DEFAULT_FILE} in the working directory; pass the configuration with --config FILE"
+        )
+    document = read_config(path or DEFAULT_FILE)
+    variables = read_environment() if environ is None else environ
+    overrides = read_overrides(variables, SETTING_TREE, document.values)
+    origins = Origins(document.path, document.lines, {item.path: item.name for item in overrides})
+    return _settings(_overlaid(document, overrides), document.path.parent, origins)
+
+
+def parse_settings(values: Mapping[str, Any], directory: Path = Path()) -> Settings:
+    """Return the configuration of a mapping shaped as the file is; the environment is not read."""
+    return _settings(values, directory, Origins())
+
+
+def _settings(values: Mapping[str, Any], directory: Path, origins: Origins) -> Settings:
+    """Validate, keep the origins for later messages, and check every model's windows."""
+    context = {"directory": directory.absolute(), "origins": origins}
+    try:
+        settings = Settings.model_validate(values, context=context)
+    except ValidationError as exc:
+        raise explain(exc, origins, SETTING_TREE) from None
+    findings = []
+    for name in settings.models:
+        try:
+            settings.model_spec(name)
+        except ConfigError as exc:
+            findings.append(str(exc))
+    if findings:
+        raise listed(findings, origins)
+    return settings
+
+
+def _overlaid(document: ConfigDocument, overrides: tuple[Override, ...]) -> dict[str, Any]:
+    """Return the values of the file with those of the environment laid over them."""
+    values: dict[str, Any] = dict(document.values)
+    for override in overrides:
+        level = values
+        for key in override.path[:-1]:
+            below = level.get(str(key))
+            level[str(key)] = dict(below) if isinstance(below, Mapping) else {}
+            level = level[str(key)]
+        level[str(override.path[-1])] = override.value
+    return values

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.environment import variable
+from stream.errors import ConfigError
+from stream.settings import SETTING_TREE, Settings, load_settings, parse_settings
+
+SMALLEST = """\
+kafka:
+  bootstrap.servers: 127.0.0.1:9092
+redis:
+  url: redis://127.0.0.1:6379/0
+models:
+  loan-approval:
+    references: [references/loan-approval-v2.json]
+    min_effect: 0.1
+"""
+
+
+def settings_of(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "driftstream.yaml"
+    path.write_text(text)
+    return load_settings(path, environ)
+
+
+def error_of(tmp_path: Path, text: str, **environ: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        settings_of(tmp_path, text, **environ)
+    assert error.value.exit_code == 2
+    return str(error.value).replace(f"{tmp_path}/", "")
+
+
+def mapping(**sections: Any) -> dict[str, Any]:
+    return {"kafka": {"bootstrap.servers": "b:9092"}, "redis": {"url": "redis://h/0"}, **sections}
+
+
+def test_the_smallest_file_gives_the_documented_defaults(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, SMALLEST)
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
+    assert settings.topics.alerts == "drift.alerts"
+    assert settings.ingest.flush_interval_ms == 250
+    assert settings.ingest.buffer_bytes == 64 * 2**20
+    assert settings.time.restate_for_ms == 3_600_000
+    assert settings.alerts.renotify_ms == 4 * 3_600_000
+    assert settings.metrics.port == 9464
+
+
+def test_a_model_spec_merges_the_defaults(tmp_path: Path) -> None:
+    spec = settings_of(tmp_path, SMALLEST + "defaults: {window: 10m, arl: 500}\n").model_spec("loan-approval")
+    assert (spec.window_ms, spec.slide_ms, spec.pane_ms, spec.grace_ms) == (600_000, 60_000, 60_000, 30_000)
+    assert (spec.min_samples, spec.min_effect, spec.arl) == (50, 0.1, 500)
+    assert spec.references == (tmp_path / "references/loan-approval-v2.json",)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "model", "slide_ms"),
+    [
+        ({}, {"window": "10s"}, 10_000),
+        ({"window": "30s"}, {}, 30_000),
+        ({"window": "30s"}, {"slide": "10s"}, 10_000),
+        ({"window": "5m", "slide": "5m"}, {"slide": "1m"}, 60_000),
+    ],
+)
+def test_slide_is_a_minute_or_the_window_unless_given(
+    defaults: dict[str, str], model: dict[str, str], slide_ms: int
+) -> None:
+    models = {"m": {"references": ["r.json"], **model}}
+    assert parse_settings(mapping(defaults=defaults, models=models)).model_spec("m").slide_ms == slide_ms
+
+
+def test_slide_divides_window(tmp_path: Path) -> None:
+    assert error_of(tmp_path, SMALLEST + "    window: 90s\n") == (
+        "driftstream.yaml:9: window 90s of loan-approval is not a multiple of slide 1m; "
+        "set slide in models.loan-approval to 90s or a whole fraction of it"
+    )
+    assert error_of(tmp_path, SMALLEST + "defaults: {window: 1m, slide: 5m}\n").startswith(
+        "driftstream.yaml:9: window 1m of loan-approval is not a multiple of slide 5m"
+    )
+
+
+def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no model 'loan_approval', did you mean 'loan-approval'"):
+        settings_of(tmp_path, SMALLEST).model_spec("loan_approval")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("    widnow: 5m\n", "9: unknown key 'widnow' in models.loan-approval, did you mean 'window'?"),
+        ("modles: {}\n", "9: unknown key 'modles' in the configuration, did you mean 'models'?"),
+        (
+            "limits: {zzz: 1}\n",
+            "9: unknown key 'zzz' in limits; known: record_bytes, features, string_bytes, ",
+        ),
+        (
+            "ingest: {flush_interval: 250}\n",
+            "9: ingest.flush_interval is 250: must be a duration: a number with",
+        ),
+        ("ingest: {flush_interval: 0s}\n", "9: ingest.flush_interval is '0s': must be longer than 0s"),
+        (
+            "ingest: {buffer_bytes: 64mb}\n",
+            "9: ingest.buffer_bytes is '64mb': must be a size in bytes, such as",
+        ),
+        ("ingest: {batch: true}\n", "9: ingest.batch is True: must be a number"),
+        ("ingest: {batch: 0}\n", "9: ingest.batch is 0: must be greater than or equal to 1"),
+        ("ingest: 5\n", "9: ingest must be a mapping of keys to values"),
+        ("consumer: {protocol: new}\n", "9: consumer.protocol is 'new': must be 'classic' or 'consumer'"),
+        (
+            "consumer: {max_poll_interval: 5s}\n",
+            "9: consumer needs max_poll_interval to be at least session_timeout",
+        ),
+        ("topics: {alerts: a b}\n", "9: topics.alerts is 'a b': must be a Kafka topic name"),
+        ("topics: {alerts: labels}\n", "9: topics uses labels twice; every topic needs its own name"),
+        ("topics:\n  alerts: inference.dlq\n", "9: topics uses inference.dlq twice"),
+        ("    references: x\n", "9: key 'references' is given twice, first in line 7"),
+        (
+            "  b: {references: []}\n",
+            "9: models.b.references is empty: reference files, one per model version",
+        ),
+        ("  b: {}\n", "9: models.b.references is missing: reference files, one per model version"),
+        (
+            "  'b{}': {references: [x]}\n",
+            "9: models.b{} must be 1 to 128 bytes of printable text without braces",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    error = error_of(tmp_path, SMALLEST + text)
+    assert error.startswith(f"driftstream.yaml:{message}")
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("group.id: x", "2: kafka.group.id cannot be set: set consumer.group"),
+        (
+            "enable.auto.commit: true",
+            "2: kafka.enable.auto.commit cannot be set: offsets commit together with the",
+        ),
+        ("error_cb: x", "2: kafka.error_cb is not a librdkafka property; names are dotted"),
+        ("sasl.username: [a]", "2: kafka.sasl.username is a list: must be text, a number, true or false"),
+        ("bootstrap.server: x", "1: kafka needs bootstrap.servers, the brokers to start from"),
+    ],
+)
+def test_the_kafka_map_takes_what_is_not_ours(tmp_path: Path, line: str, message: str) -> None:
+    replaced = SMALLEST.replace("bootstrap.servers: 127.0.0.1:9092", line)
+    text = (
+        replaced
+        if line.startswith("bootstrap")
+        else replaced.replace("\nredis:", "\n  bootstrap.servers: b\nredis:")
+    )
+    assert error_of(tmp_path, text).startswith(f"driftstream.yaml:{message}")
+
+
+def test_kafka_values_are_the_text_librdkafka_reads() -> None:
+    kafka = {"bootstrap.servers": "b", "log.connection.close": False, "socket.timeout.ms": 500}
+    assert parse_settings({**mapping(), "kafka": kafka}).kafka.reveal() == {
+        "bootstrap.servers": "b",
+        "log.connection.close": "false",
+        "socket.timeout.ms": "500",
+    }
+
+
+def test_several_errors_are_listed_in_the_order_of_the_file(tmp_path: Path) -> None:
+    error = error_of(tmp_path, SMALLEST + "    arl: 0\ningest: {batch: x}\nx: 1\n").splitlines()
+    assert error[0] == "driftstream.yaml: 3 errors"
+    assert [line.split(": ")[0] for line in error[1:]] == [f"driftstream.yaml:{n}" for n in (9, 10, 11)]
+
+
+def test_secrets_are_masked_everywhere_and_revealed_on_demand() -> None:
+    settings = parse_settings(
+        {
+            "kafka": {"bootstrap.servers": "b", "sasl.password": "geheim", "ssl.key.password": "geheim"},
+            "redis": {"url": "rediss://app:geheim@h/0", "password": "geheim"},
+        }
+    )
+    shown = (
+        repr(settings) + str(settings) + str(settings.model_dump(mode="json")) + str(settings.model_dump())
+    )
+    assert "geheim" not in shown
+    assert "rediss://app:**********@h/0" in shown
+    assert settings.kafka.reveal()["sasl.password"] == "geheim"
+    assert settings.redis.url.get_secret_value() == "rediss://app:geheim@h/0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kafka: {bootstrap.servers: b, sasl.password: [geheim]}\nredis: {url: redis://h}\n",
+        "kafka: {bootstrap.server: b, sasl.password: geheim}\nredis: {url: redis://h}\n",
+        "kafka: {bootstrap.servers: b}\nredis: {url: 'http://:geheim@h'}\n",
+        "kafka: {bootstrap.servers: b}\nredis: {url: redis://h, password: [geheim]}\n",
+        "kafka: {bootstrap.servers: b}\nredis: {url: redis://h, password: geheim, pasword: geheim}\n",
+    ],
+)
+def test_errors_never_hold_a_secret(tmp_path: Path, text: str) -> None:
+    assert "geheim" not in error_of(tmp_path, text)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    secret = tmp_path / "redis_url"
+    secret.write_text("redis://:geheim@h/1\n")
+    settings = settings_of(
+        tmp_path,
+        SMALLEST,
+        DRIFTSTREAM_KAFKA__BOOTSTRAP_SERVERS="other:9092",
+        DRIFTSTREAM_KAFKA__SASL_PASSWORD="a: b",
+        DRIFTSTREAM_REDIS__URL_FILE=str(secret),
+        DRIFTSTREAM_TOPICS__LABELS="",
+        DRIFTSTREAM_METRICS__PORT="9000",
+        DRIFTSTREAM_MODELS__LOAN_APPROVAL__REFERENCES="a.json, /b.json",
+    )
+    assert settings.kafka.reveal() == {"bootstrap.servers": "other:9092", "sasl.password": "a: b"}
+    assert settings.redis.url.get_secret_value() == "redis://:geheim@h/1"
+    assert settings.topics.inputs == ("inference",)
+    assert settings.metrics.port == 9000
+    assert settings.models["loan-approval"].references == (tmp_path / "a.json", Path("/b.json"))
+
+
+def test_the_environment_can_give_a_section_the_file_lacks(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "kafka: {bootstrap.servers: b}\n", DRIFTSTREAM_REDIS__URL="redis://h/0")
+    assert settings.redis.prefix == "ds"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "REDIS__ULR",
+            "x",
+            "environment variable DRIFTSTREAM_REDIS__ULR sets nothing, did you mean DRIFTSTREAM_REDIS__U",
+        ),
+        (
+            "METRICS_PORT",
+            "1",
+            "environment variable DRIFTSTREAM_METRICS_PORT sets nothing, did you mean DRIFTSTREAM_MET",
+        ),
+        ("QQQ", "1", "environment variable DRIFTSTREAM_QQQ sets nothing"),
+        (
+            "METRICS__PORT",
+            "x",
+            "environment variable DRIFTSTREAM_METRICS__PORT: metrics.port is 'x': must be an int",
+        ),
+        (
+            "METRICS__PORT_FILE",
+            "/nope",
+            "environment variable DRIFTSTREAM_METRICS__PORT_FILE: cannot read '/nope': ",
+        ),
+        (
+            "KAFKA__GROUP_ID",
+            "g",
+            "environment variable DRIFTSTREAM_KAFKA__GROUP_ID: kafka.group.id cannot be set",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, message: str) -> None:
+    assert error_of(tmp_path, SMALLEST, **{f"DRIFTSTREAM_{name}": value}).startswith(message)
+
+
+def test_a_setting_given_by_variable_and_by_file_is_refused(tmp_path: Path) -> None:
+    error = error_of(tmp_path, SMALLEST, DRIFTSTREAM_REDIS__URL="redis://h", DRIFTSTREAM_REDIS__URL_FILE="/x")
+    assert error.startswith(
+        "environment: DRIFTSTREAM_REDIS__URL and DRIFTSTREAM_REDIS__URL_FILE set the same"
+    )
+
+
+def test_kubernetes_service_links_are_not_settings(tmp_path: Path) -> None:
+    settings_of(
+        tmp_path,
+        SMALLEST,
+        DRIFTSTREAM_SERVICE_HOST="10.0.0.1",
+        DRIFTSTREAM_SERVICE_PORT_HTTP="9464",
+        DRIFTSTREAM_PORT="tcp://10.0.0.1:9464",
+        DRIFTSTREAM_METRICS_PORT_9464_TCP_ADDR="10.0.0.1",
+    )
+
+
+def test_no_file_at_all_says_how_to_name_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no driftstream.yaml in the working directory; .*--config FILE"):
+        load_settings(None, {})
+
+
+def test_every_scalar_setting_has_a_variable_of_its_own() -> None:
+    names = [
+        variable((section, key))
+        for section, branch in SETTING_TREE.keys.items()
+        if branch
+        for key in branch.keys
+    ]
+    assert len(names) == len(set(names)) > 30
+
+
+def test_the_topics_of_a_configuration() -> None:
+    topics = parse_settings(mapping(topics={"labels": None})).topics
+    assert topics.all == (
+        "inference", "inference.dlq", "drift.panes", "drift.alerts", "drift.metrics", "drift.actions",
+    )  # fmt: skip
