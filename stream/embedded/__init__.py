@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from stream.embedded.jars import kafka_jars
 from stream.embedded.kafka import EmbeddedKafka
+from stream.embedded.mock import MockKafka
+from stream.embedded.prometheus import EmbeddedPrometheus, promtool_path
 from stream.embedded.redis import EmbeddedRedis, redis_executable
 
-__all__ = ["EmbeddedKafka", "EmbeddedRedis", "kafka_jars", "redis_executable"]
+__all__ = [
+    "EmbeddedKafka",
+    "EmbeddedPrometheus",
+    "EmbeddedRedis",
+    "MockKafka",
+    "kafka_jars",
+    "promtool_path",
+    "redis_executable",
+]

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import IO
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 # The child names itself to the watchdog before it becomes the service, so there is no moment in which
 # a service runs that the watchdog does not know of.
 _ANNOUNCE = 'echo $$; exec "$@" >&2'
+_NOTHING_RUNS = b"0\n"
 
 
 class Process:
@@ -30,9 +32,8 @@ class Process:
     """
 
     def __init__(self, name: str, directory: Path | None) -> None:
-        self.directory = (
-            directory or Path(tempfile.gettempdir()) / f"driftstream-{name}-{secrets.token_hex(8)}"
-        )
+        temporary = Path(tempfile.gettempdir()) / f"driftstream-{name}-{secrets.token_hex(8)}"
+        self.directory = (directory or temporary).absolute()
         self.log_path = self.directory / f"{name}.log"
         self.temporary = directory is None
         self._owner = 0
@@ -43,12 +44,12 @@ class Process:
     @property
     def pid(self) -> int | None:
         """Process id of the running child, None when none runs."""
-        return self._child.pid if self._child is not None and self._child.poll() is None else None
+        return self._child.pid if self._child is not None and self.exit_code is None else None
 
     @property
     def exit_code(self) -> int | None:
         """Exit code of the last child, negative for a signal; None while it runs or before the first."""
-        return None if self._child is None else self._child.poll()
+        return self._ended(0.0)
 
     def open(self) -> None:
         """Start the watchdog, then make the directory: nothing is left whenever the starter dies."""
@@ -57,7 +58,7 @@ class Process:
         self._owner = os.getpid()
         command = [sys.executable, "-I", "-S", str(_WATCHDOG)]
         self._watchdog = subprocess.Popen(
-            [*command, str(self._owner), str(self.directory.absolute()) if self.temporary else ""],
+            [*command, str(self._owner), str(self.directory) if self.temporary else ""],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -82,13 +83,7 @@ class Process:
 
     def wait(self, timeout_seconds: float) -> int | None:
         """Wait for the child to end by itself; its exit code, or None when it still runs."""
-        assert self._child is not None
-        try:
-            code = self._child.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        self._tell_watchdog(b"0\n")
-        return code
+        return self._ended(timeout_seconds)
 
     def terminate(self, patience_seconds: float) -> None:
         """Ask the child to end (SIGTERM); kill it when it has not after ``patience_seconds``."""
@@ -121,18 +116,31 @@ class Process:
         except FileNotFoundError:
             return ""
 
+    def _ended(self, timeout_seconds: float) -> int | None:
+        """Exit code of the child, once it has ended; its id is free for others then: tell the watchdog."""
+        if self._child is None:
+            return None
+        first = self._child.returncode is None
+        try:
+            code = self._child.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        if first and self._watchdog is not None and not self._forked():
+            self._tell_watchdog(self._watchdog.stdin)
+        return code
+
     def _forked(self) -> bool:
         """Tell whether this is a forked copy of the starter, which must leave the service alone."""
         return self._owner != os.getpid()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None and self.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, number)
 
-    def _tell_watchdog(self, line: bytes) -> None:
-        assert self._watchdog is not None
-        assert self._watchdog.stdin is not None
+    @staticmethod
+    def _tell_watchdog(pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
         with contextlib.suppress(BrokenPipeError):
-            self._watchdog.stdin.write(line)
-            self._watchdog.stdin.flush()
+            pipe.write(_NOTHING_RUNS)
+            pipe.flush()

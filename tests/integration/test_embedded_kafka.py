@@ -93,7 +93,7 @@ def test_kept_directory_opens_again_on_other_ports(kafka_parts: list[Path], tmp_
 def test_server_that_cannot_start_says_why_in_one_line(kafka_parts: list[Path]) -> None:
     kafka = EmbeddedKafka(properties={"log.segment.bytes": "none"})
     with pytest.raises(
-        DependencyError, match="cannot format its data directory: .*log.segment.bytes"
+        DependencyError, match=r"cannot format its data directory: .*log\.segment\.bytes"
     ) as caught:
         kafka.start()
     assert "\n" not in str(caught.value)
