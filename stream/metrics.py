@@ -338,7 +338,7 @@ def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
-    return (not row.get("drifted"), -row["effect"] if _known(row.get("effect")) else inf)
+    return (not row.get("drifted"), -abs(row["effect"]) if _known(row.get("effect")) else inf)
 
 
 def _worst(field: str, rows: Iterable[Mapping[str, Any]]) -> float | None:
