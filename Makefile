@@ -1,0 +1,38 @@
+# make install   everything into .venv (Python >= 3.11 is all that must be there)
+# make demo      the whole pipeline on a Kafka and a Redis of its own; ARGS="--output json" and the like
+# make test      all tests; ARGS="tests/stream -k window" and the like
+# make check     format, lint, types, import directions
+# make format    mend what can be mended by a machine
+# make clean     remove what the above made
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install demo test check format clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml uv.lock .ci/install
+	@.ci/install
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/driftstream demo $(ARGS)
+
+test: $(INSTALLED)
+	@.ci/prometheus
+	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .tools .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
