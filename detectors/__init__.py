@@ -1,0 +1,38 @@
+"""Drift detectors: numpy arrays in, numbers out; no I/O, no clock, no environment, no logging.
+
+>>> import numpy as np
+>>> rng = np.random.default_rng(1)
+>>> columns = {"age": rng.normal(size=5000), "plan": ["free", "paid"] * 2500}
+>>> reference = Reference.build(columns, window_rows=250)
+>>> verdict = Monitor(reference).update({"age": rng.normal(size=250) + 1.0, "plan": ["free", "paid"] * 125})
+>>> verdict.drifted, verdict.drifted_names
+(True, ('age',))
+"""
+
+from __future__ import annotations
+
+from detectors.binning import INVALID, MISSING, UNSEEN, Binning
+from detectors.counts import Counts
+from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError
+from detectors.monitor import Monitor
+from detectors.reference import Reference
+from detectors.verdict import CellChange, FeatureVerdict, PairVerdict, Verdict
+
+__all__ = [
+    "INVALID",
+    "MISSING",
+    "UNSEEN",
+    "Binning",
+    "BuildError",
+    "CellChange",
+    "CorruptBytes",
+    "Counts",
+    "DetectorError",
+    "FeatureVerdict",
+    "FormatError",
+    "MismatchError",
+    "Monitor",
+    "PairVerdict",
+    "Reference",
+    "Verdict",
+]

@@ -1,0 +1,199 @@
+r"""Decision: which columns drifted, given a false-alarm budget per model.
+
+Every score component is averaged over the last 1, 2, 4, 8 and 16 slices. Its distance from "at most
+``min_effect`` away" is put over what the reference says is normal (sampling noise, between-window variance,
+season), and turned into a tail probability. The smallest one of a column, times the number of looks, is the
+column's p-value; Benjamini and Hochberg at :math:`q = 0.8/\mathrm{ARL}` over the columns then gives at most
+one false alarm in ``arl`` slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.calibration import Variation, slot
+from detectors.scores import Scores, Sums
+from detectors.significance import (
+    benjamini_hochberg,
+    critical_value,
+    signed_root_binomial,
+    student_tail,
+    unskewed,
+)
+
+Floats = NDArray[np.float64]
+
+LOOKBACKS = (1, 2, 4, 8, 16)
+BUDGET_SHARE = 0.8
+"""Part of the false-alarm budget that single columns may use; the rest belongs to pairs of columns."""
+AGREEMENT = 2.5
+
+
+class Judgement(NamedTuple):
+    """One entry a column: verdict, corrected p-value, and the component and lookback behind it."""
+
+    drifted: NDArray[np.bool_]
+    p_value: Floats
+    effect: Floats
+    threshold: Floats
+    component: NDArray[np.intp]
+    lookback: NDArray[np.intp]
+    integrity: NDArray[np.bool_]
+
+
+class Decision:
+    """Judges the latest slices of score sums. Holds no state: the slices are given.
+
+    Parameters
+    ----------
+    scores, variation
+        From the reference.
+    min_effect
+        Smallest effect that matters, per column ``(d,)``: part of the null hypothesis, not a filter after it.
+    arl
+        Average run length: slices between false alarms, at least.
+    lookbacks
+        Numbers of slices to pool.
+    """
+
+    def __init__(
+        self,
+        scores: Scores,
+        variation: Variation,
+        *,
+        min_effect: Floats,
+        arl: float,
+        lookbacks: Sequence[int] = LOOKBACKS,
+    ) -> None:
+        self.scores = scores
+        self.variation = variation
+        self.lookbacks = tuple(sorted(set(lookbacks)))
+        self._budget = BUDGET_SHARE / arl
+        self._eps = np.asarray(min_effect, dtype=np.float64)[scores.owner]
+        self._looks = np.array(scores.per_column, dtype=np.float64) * len(self.lookbacks)
+        self._starts = np.cumsum([0, *scores.per_column])
+
+    def deseason(self, sums: Sums, timestamp_ms: int | None) -> Sums:
+        """Take the season of the slice's hour out of its sums, where both are known."""
+        if timestamp_ms is None or not self.variation.days:
+            return sums
+        expected = self.variation.profile[:, slot(timestamp_ms)] * self.scores.scale
+        total = sums.total - sums.n * expected
+        hits = self.scores.is_indicator
+        return Sums(np.where(hits, np.clip(total, 0.0, sums.n), total), sums.n)
+
+    def judge(self, slices: Sequence[Sums]) -> Judgement:
+        """Judge the newest of ``slices`` (oldest first, seasons taken out) with those before it."""
+        total, n = np.array([s.total for s in slices]), np.array([s.n for s in slices])
+        lookbacks = [look for look in self.lookbacks if look <= len(slices)]
+        p, x, z = (np.empty((len(lookbacks), self.scores.owner.size)) for _ in range(3))
+        newest = Sums(total[-1], n[-1])
+        for row, look in enumerate(lookbacks):
+            pooled = Sums(total[-look:].sum(axis=0), n[-look:].sum(axis=0))
+            x[row] = self.scores.effects(pooled)
+            z[row] = self._surprise(pooled, x[row], look)
+            p[row] = student_tail(z[row], self.variation.dof)
+            if look > 1:
+                p[row][~self._newest_agrees(newest, x[row])] = 1.0
+        return self._per_column(lookbacks, p, x, z)
+
+    def _surprise(self, pooled: Sums, x: Floats, look: int) -> Floats:
+        """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0)."""
+        beyond = np.maximum(np.abs(x) - self._eps, 0.0)
+        extra = self._wander(look)
+        smooth = _smooth_surprise(x, beyond, pooled, self.scores, extra)
+        rare = _indicator_surprise(x, self._eps, pooled, self.scores, extra)
+        return np.where(beyond > 0, np.where(self.scores.is_indicator, rare, smooth), 0.0)
+
+    def _wander(self, look: int) -> Floats:
+        r"""Variance beyond sampling noise of a mean over ``look`` slices.
+
+        :math:`\tau^2 (\min(I, L)/L + I/B)`, and for a season estimated from D days :math:`(v/n + \tau^2)/(D
+        L)` on top.
+        """
+        v = self.variation
+        wander = v.tau2 * (np.minimum(v.inertia, look) / look + v.inertia / v.chunks)
+        if v.days:
+            wander = wander + np.where(v.seasonal, (v.noise + v.tau2) / (v.days * look), 0.0)
+        return wander
+
+    def _newest_agrees(self, newest: Sums, x: Floats) -> NDArray[np.bool_]:
+        """Tell where the newest slice is not clearly back: a drift that ended must not live on."""
+        latest = self.scores.effects(newest)
+        unit = np.where(self.scores.is_indicator, _binomial_variance(x, self.scores), 1.0)
+        noise = unit / np.maximum(newest.n, 1.0) + self.variation.tau2
+        agrees: NDArray[np.bool_] = (x - latest) * np.sign(x) <= AGREEMENT * np.sqrt(noise)
+        return agrees & (newest.n > 0)
+
+    def _per_column(self, lookbacks: list[int], p: Floats, x: Floats, z: Floats) -> Judgement:
+        columns = len(self.scores.per_column)
+        best = np.array([self._best(p, z, j) for j in range(columns)], dtype=np.intp).reshape(columns, 2)
+        row, component = best[:, 0], best[:, 1]
+        p_value = np.minimum(p[row, component] * self._looks, 1.0)
+        drifted, level = benjamini_hochberg(p_value, self._budget)
+        effect = np.abs(x[row, component])
+        needed = critical_value(level / self._looks, self.variation.dof[component])
+        observed = z[row, component]
+        eps = self._eps[component]
+        error = np.divide(effect - eps, observed, out=self._plain_error(component), where=observed > 0)
+        above = (p * self._looks[self.scores.owner] <= level) & (x > 0) & self.scores.integrity
+        integrity = np.zeros(columns, dtype=np.bool_)
+        integrity[self.scores.owner[np.any(above, axis=0)]] = True
+        return Judgement(
+            drifted,
+            p_value,
+            effect,
+            eps + needed * error,
+            component,
+            np.array(lookbacks)[row],
+            integrity & drifted,
+        )
+
+    def _best(self, p: Floats, z: Floats, column: int) -> tuple[int, int]:
+        """Row and component with the smallest p-value; among equals the largest z, then the first."""
+        inside = slice(self._starts[column], self._starts[column + 1])
+        part, size = p[:, inside], z[:, inside]
+        flat = int(np.argmax(np.where(part == part.min(), size, -1.0)))
+        return flat // part.shape[1], int(self._starts[column]) + flat % part.shape[1]
+
+    def _plain_error(self, component: NDArray[np.intp]) -> Floats:
+        """Give the standard error of a chunk of the reference, for what did not move at all."""
+        error: Floats = np.sqrt(self.variation.noise[component] + self._wander(1)[component])
+        return error
+
+
+def _smooth_surprise(x: Floats, beyond: Floats, pooled: Sums, scores: Scores, extra: Floats) -> Floats:
+    """Standardised distance of polynomial components, with the skewness of their scores taken out."""
+    n, m = np.maximum(pooled.n, 1.0), np.maximum(scores.reference.n, 1.0)
+    error = np.sqrt(1.0 / n + 1.0 / m + extra)
+    skew = scores.skew * (1.0 / n**2 - 1.0 / m**2) / error**3
+    signed = np.where(pooled.n > 0, np.sign(x) * beyond / error, 0.0)
+    return np.abs(unskewed(signed, skew))
+
+
+def _indicator_surprise(x: Floats, eps: Floats, pooled: Sums, scores: Scores, extra: Floats) -> Floats:
+    """Likelihood ratio of the cell's hits against the reference's, its share moved by the tolerated effect.
+
+    Variance beyond the binomial shrinks the root by the ratio of the standard errors.
+    """
+    m = scores.reference.n
+    tolerated = np.sign(x) * eps * scores.scale * m
+    r = np.where(scores.is_indicator, np.clip(scores.reference.total + tolerated, 0.0, m), 0.0)
+    k = np.where(scores.is_indicator, np.clip(pooled.total, 0.0, pooled.n), 0.0)
+    root = signed_root_binomial(k, pooled.n, r, m)
+    share = (k + r) / np.maximum(pooled.n + m, 1.0)
+    noise = (
+        share * (1.0 - share) * (1.0 / np.maximum(pooled.n, 1.0) + 1.0 / np.maximum(m, 1.0)) / scores.scale**2
+    )
+    shrink = np.sqrt(np.divide(noise, noise + extra, out=np.ones_like(noise), where=noise + extra > 0))
+    return np.maximum(root * np.sign(x), 0.0) * shrink
+
+
+def _binomial_variance(x: Floats, scores: Scores) -> Floats:
+    """Variance of one row's indicator at effect ``x``, in effect units."""
+    share = np.clip(scores.share + x * scores.scale, 0.0, 1.0)
+    return share * (1.0 - share) / scores.scale**2

@@ -1,0 +1,135 @@
+r"""How far two histograms lie apart: one function a distance, all columns in one array operation.
+
+Each takes the reference's counts and the sample's, ``(d, K)`` each, and gives float64 ``(d,)``; NaN where
+either has no rows. ``p`` and ``q`` are the shares of the reference and of the sample. Distances describe;
+they do not decide: their size under no drift hangs on the number of rows (see :mod:`detectors.decision`).
+
+Over bins, every distance here is a lower bound of the one over raw values (data processing inequality; for
+Wasserstein-1 up to the width of the bins). With reference quantile bins KS loses at most the largest bin's
+share.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr
+
+Floats = NDArray[np.float64]
+
+EMPTY_CELL_COUNT = 0.5
+"""The zero-bin rule of :func:`psi`: a cell that is empty on one side only counts as half a row there."""
+
+
+def shares(counts: ArrayLike) -> Floats:
+    """Return each column's counts over its sum; NaN in a column without rows."""
+    cells = np.asarray(counts, dtype=np.float64)
+    total = cells.sum(axis=-1, keepdims=True)
+    share: Floats = np.divide(cells, total, out=np.full_like(cells, np.nan), where=total > 0)
+    return share
+
+
+def psi(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""PSI, the population stability index :math:`\sum_b (q_b - p_b) \ln(q_b / p_b)`, in nats.
+
+    Prefer :func:`jensen_shannon` for a bounded number. The customary bounds 0.1 and 0.25 hold for large
+    samples only: with no drift at all the expectation is about :math:`(K-1)(1/n + 1/N)` (Yurdakul 2018).
+
+    Cells empty on both sides are left out; one empty on one side counts :data:`EMPTY_CELL_COUNT` rows
+    there, so the index stays finite and grows with the sample that shows the cell empty.
+    """
+    a, b = _pair(reference, sample)
+    used = (a > 0) | (b > 0)
+    total_a, total_b = a.sum(axis=1, keepdims=True), b.sum(axis=1, keepdims=True)
+    p = np.where(used, np.maximum(a, EMPTY_CELL_COUNT), 1.0) / np.maximum(total_a, 1.0)
+    q = np.where(used, np.maximum(b, EMPTY_CELL_COUNT), 1.0) / np.maximum(total_b, 1.0)
+    terms = np.where(used, (q - p) * np.log(q / p), 0.0)
+    return _where_rows(terms.sum(axis=1), a, b)
+
+
+def kolmogorov_smirnov(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Largest difference of the cumulative shares, :math:`\max_b |F_p(b) - F_q(b)|`, in [0, 1].
+
+    For cells in an order: give the value cells of numeric columns only.
+    """
+    p, q = _shares(reference, sample)
+    difference: Floats = np.abs(np.cumsum(p, axis=1) - np.cumsum(q, axis=1)).max(axis=1, initial=0.0)
+    return difference
+
+
+def chi_square(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Pearson's statistic of homogeneity, :math:`\sum (O - E)^2 / E` over both samples, uncorrected."""
+    a, b = _pair(reference, sample)
+    difference, pooled, scale = _contingency(a, b)
+    terms = np.divide(difference**2, pooled, out=np.zeros_like(pooled), where=pooled > 0)
+    return _where_rows(terms.sum(axis=1) * scale, a, b)
+
+
+def _contingency(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+    """For two rows of a table Pearson's sum folds into n N sum (p - q)^2 / (a + b)."""
+    p, q = shares(a), shares(b)
+    return p - q, a + b, a.sum(axis=1) * b.sum(axis=1)
+
+
+def g_statistic(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Likelihood ratio statistic of homogeneity, :math:`2 \sum O \ln(O / E)` (Wilks 1938)."""
+    a, b = _pair(reference, sample)
+    total_a, total_b = a.sum(axis=1, keepdims=True), b.sum(axis=1, keepdims=True)
+    pooled = (a + b) / np.maximum(total_a + total_b, 1.0)
+    terms = rel_entr(a, total_a * pooled) + rel_entr(b, total_b * pooled)
+    return _where_rows(2.0 * terms.sum(axis=1), a, b)
+
+
+def jensen_shannon(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Jensen-Shannon distance: root of the divergence to base 2, a metric in [0, 1].
+
+    Source: Endres & Schindelin 2003.
+    """
+    p, q = _shares(reference, sample)
+    middle = (p + q) / 2
+    divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
+    distance: Floats = np.sqrt(np.maximum(divergence, 0.0))
+    return distance
+
+
+def hellinger(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Hellinger distance :math:`\sqrt{\tfrac12 \sum_b (\sqrt{p_b} - \sqrt{q_b})^2}`, in [0, 1]."""
+    p, q = _shares(reference, sample)
+    distance: Floats = np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=1) / 2)
+    return distance
+
+
+def total_variation(reference: ArrayLike, sample: ArrayLike) -> Floats:
+    r"""Total variation :math:`\tfrac12 \sum_b |p_b - q_b|`: the share of rows in another cell."""
+    p, q = _shares(reference, sample)
+    distance: Floats = np.abs(p - q).sum(axis=1) / 2
+    return distance
+
+
+def wasserstein(reference: ArrayLike, sample: ArrayLike, centers: ArrayLike) -> Floats:
+    r"""Wasserstein-1 distance :math:`\int |F_p - F_q| dx`, each row moved to its cell's center.
+
+    ``centers`` is ``(d, K)``, increasing in each column. Off by at most the rows' mean distance from their
+    centers; values beyond the reference's range count as if in the outermost cell.
+    """
+    p, q = _shares(reference, sample)
+    gaps = np.diff(np.asarray(centers, dtype=np.float64), axis=1)
+    below = np.abs(np.cumsum(p, axis=1) - np.cumsum(q, axis=1))[:, :-1]
+    distance: Floats = (below * gaps).sum(axis=1)
+    return distance
+
+
+def _pair(reference: ArrayLike, sample: ArrayLike) -> tuple[Floats, Floats]:
+    a, b = np.asarray(reference, dtype=np.float64), np.asarray(sample, dtype=np.float64)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ValueError(f"counts must have one shape (d, K), they have {a.shape} and {b.shape}")
+    return a, b
+
+
+def _shares(reference: ArrayLike, sample: ArrayLike) -> tuple[Floats, Floats]:
+    a, b = _pair(reference, sample)
+    return shares(a), shares(b)
+
+
+def _where_rows(values: Floats, a: Floats, b: Floats) -> Floats:
+    return np.where((a.sum(axis=1) > 0) & (b.sum(axis=1) > 0), values, np.nan)

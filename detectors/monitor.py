@@ -1,0 +1,215 @@
+"""Monitor: slices of counts in, verdicts out; its whole state fits into checked bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike
+
+from detectors.counts import Counts
+from detectors.decision import LOOKBACKS, Decision, Judgement
+from detectors.episode import Episode, News, follow
+from detectors.errors import CorruptBytes, MismatchError
+from detectors.evidence import Evidence
+from detectors.framing import frame, unframe
+from detectors.reference import Reference
+from detectors.scores import Sums
+from detectors.verdict import Severity, Verdict
+
+_MAGIC = b"DSMN"
+_VERSION = 1
+OUTPUT_MIN_EFFECT = 0.02
+LONGEST_WINDOW = 1024
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What :meth:`Monitor.to_bytes` stores: per past slice its sums and rows, two float64 per component."""
+
+    fingerprint: str
+    slices: list[bytes]
+    pending: bytes
+    pending_since_ms: int | None
+    episode: Episode
+
+
+class Monitor:
+    """Watches one model version against its reference.
+
+    Give it disjoint slices of event time in order. A slice under ``min_samples`` rows waits for the next
+    ones.
+
+    Parameters
+    ----------
+    reference
+        The reference, or the part of it that :meth:`Reference.for_source` gives.
+    arl
+        Average run length: at most one false alarm in so many slices, whatever the number of columns.
+    min_effect
+        Smallest change that matters, in standard deviations of the reference. For model outputs
+        (prediction, score, label) it is 0.02 at most.
+    min_samples
+        Rows that a slice needs to be judged.
+    window_slices
+        Slices of the window shown: one more lookback, where it is not among 1, 2, 4, 8 and 16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(7)
+    >>> reference = Reference.build({"age": rng.normal(40, 10, 20_000)}, window_rows=1000)
+    >>> monitor = Monitor(reference)
+    >>> monitor.update({"age": rng.normal(40, 10, 1000)}).status
+    'ok'
+    >>> verdict = monitor.update({"age": rng.normal(45, 10, 1000)})
+    >>> verdict.severity, verdict.features[0].component, verdict.features[0].effect
+    ('ticket', 'location', 0.5)
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        *,
+        arl: float = 10_000,
+        min_effect: float = 0.05,
+        min_samples: int = 50,
+        window_slices: int = 1,
+    ) -> None:
+        if arl < 1 or min_effect < 0 or min_samples < 1 or not 1 <= window_slices <= LONGEST_WINDOW:
+            raise ValueError(
+                "arl and min_samples must be at least 1, min_effect at least 0, "
+                f"window_slices from 1 to {LONGEST_WINDOW};"
+                f" they are {arl}, {min_samples}, {min_effect}, {window_slices}"
+            )
+        self.reference = reference
+        self.min_samples = min_samples
+        outputs = np.array([role != "feature" for role in reference.roles])
+        eps = np.where(outputs, min(OUTPUT_MIN_EFFECT, min_effect), min_effect)
+        looks = (*LOOKBACKS, window_slices)
+        self._decision = Decision(
+            reference.scores, reference.variation, min_effect=eps, arl=arl, lookbacks=looks
+        )
+        self._evidence = Evidence(reference)
+        self._slices: deque[Sums] = deque(maxlen=max(looks))
+        self._pending = Counts.empty(reference.binning)
+        self._pending_since_ms: int | None = None
+        self._episode = Episode()
+
+    def update(self, columns: Mapping[str, ArrayLike], timestamp_ms: int | None = None) -> Verdict:
+        """Judge one slice of raw columns; an absent column counts as missing. See :meth:`update_counts`."""
+        return self.update_counts(self.reference.count(columns), timestamp_ms=timestamp_ms)
+
+    def update_counts(
+        self, counts: Counts, *, window: Counts | None = None, timestamp_ms: int | None = None
+    ) -> Verdict:
+        """Judge the newest slice.
+
+        Parameters
+        ----------
+        counts
+            Counts of the slice, disjoint from those before.
+        window
+            What to show beside the verdict: the merge of the last slices; the slice itself by default.
+        timestamp_ms
+            Event time at which the slice starts: tells the hour of the day.
+
+        Raises
+        ------
+        MismatchError
+            When the counts do not have the reference's shape.
+        """
+        shown = counts if window is None else window
+        if shown.cells.shape != counts.cells.shape:
+            raise MismatchError(f"the window has shape {shown.cells.shape}, its slice {counts.cells.shape}")
+        if not self._pending.n or self._pending_since_ms is None:
+            self._pending_since_ms = timestamp_ms
+        self._pending.merge(counts)
+        if self._pending.n < self.min_samples:
+            return Verdict(
+                status="not_enough_data",
+                drifted=False,
+                n=shown.n,
+                severity="none",
+                features=self._evidence.describe(shown, None),
+                new_episode=False,
+            )
+        judgement = self._judge()
+        news = self._follow(judgement)
+        drifted = bool(judgement.drifted.any())
+        return Verdict(
+            status="drift" if drifted else "ok",
+            drifted=drifted,
+            n=shown.n,
+            severity=self._severity(judgement),
+            features=self._evidence.describe(shown, judgement),
+            new_episode=news.began,
+            notify=news.notify,
+        )
+
+    def _judge(self) -> Judgement:
+        sums = self.reference.scores.sums(self._pending.cells)
+        self._slices.append(self._decision.deseason(sums, self._pending_since_ms))
+        self._pending, self._pending_since_ms = Counts.empty(self.reference.binning), None
+        return self._decision.judge(self._slices)
+
+    def _follow(self, judgement: Judgement) -> News:
+        names = self.reference.names
+        effects = {names[j]: float(judgement.effect[j]) for j in np.flatnonzero(judgement.drifted)}
+        news = follow(self._episode, effects)
+        self._episode = news.episode
+        return news
+
+    def _severity(self, judgement: Judgement) -> Severity:
+        """Page when an output or the integrity of the data moved: a feature alone may do no harm."""
+        if not judgement.drifted.any():
+            return "none"
+        outputs = np.array([role != "feature" for role in self.reference.roles])
+        return "page" if bool(np.any(judgement.drifted & outputs | judgement.integrity)) else "ticket"
+
+    def to_bytes(self) -> bytes:
+        """Return the state, bound to the reference: 16 bytes a slice and component, for 16 slices."""
+        state = _State(
+            fingerprint=self.reference.fingerprint,
+            slices=[np.stack(sums).astype("<f8").tobytes() for sums in self._slices],
+            pending=self._pending.to_bytes(),
+            pending_since_ms=self._pending_since_ms,
+            episode=self._episode,
+        )
+        return frame(_MAGIC, _VERSION, msgspec.msgpack.encode(state, order="deterministic"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, reference: Reference, **options: Any) -> Monitor:
+        """Restore a monitor; ``options`` are those of the constructor.
+
+        Raises
+        ------
+        CorruptBytes
+            When the bytes fail their checks.
+        MismatchError
+            When they were written with another reference.
+        """
+        try:
+            state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
+        except msgspec.DecodeError as exc:
+            raise CorruptBytes(f"DSMN: {exc}") from exc
+        if state.fingerprint != reference.fingerprint:
+            raise MismatchError(
+                f"the monitor's state belongs to reference {state.fingerprint},"
+                f" this one is {reference.fingerprint}: start a new monitor"
+            )
+        monitor = cls(reference, **options)
+        components = reference.scores.owner.size
+        for stored in state.slices:
+            if len(stored) != 16 * components:
+                raise CorruptBytes(
+                    f"DSMN: {len(stored)} bytes do not hold a slice of {components} components"
+                )
+            total, n = np.frombuffer(stored, dtype="<f8").reshape(2, components)
+            monitor._slices.append(Sums(total.copy(), n.copy()))
+        monitor._pending.merge(Counts.from_bytes(state.pending))
+        monitor._pending_since_ms = state.pending_since_ms
+        monitor._episode = state.episode
+        return monitor

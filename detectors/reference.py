@@ -1,0 +1,144 @@
+"""Reference: the frozen distribution that live windows are compared with, and how it varies by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from detectors.binning import Binning
+from detectors.building import build
+from detectors.calibration import Variation
+from detectors.columns import Kind
+from detectors.counts import Counts
+from detectors.reference_file import ReferenceFile, Role, read, write
+from detectors.scores import Scores
+
+SOURCES: Mapping[str, tuple[Role, ...]] = {
+    "inference": ("feature", "prediction", "score"),
+    "labels": ("label",),
+}
+
+
+class Reference:
+    """Binning, counts, roles and window-to-window variation of one model version. Immutable.
+
+    Use :meth:`build` for columns and :meth:`from_json` for a file.
+
+    Examples
+    --------
+    >>> reference = Reference.build({"plan": ["free", "paid"] * 500}, window_rows=50)
+    >>> reference.names, reference.kinds, reference.counts.n
+    (('plan',), ('categorical',), 1000)
+    >>> Reference.from_json(reference.to_json()).fingerprint == reference.fingerprint
+    True
+    """
+
+    def __init__(self, content: ReferenceFile) -> None:
+        self._content = content
+        self.model = content.model
+        self.version = content.version
+        self.window_rows = content.window_rows
+        self.caveats = content.caveats
+        self.roles: tuple[Role, ...] = tuple(column.role for column in content.columns)
+        self.binning = Binning(column.bins for column in content.columns)
+        self.counts: Counts = content.counts(self.binning)
+        self.scores = Scores(self.binning, self.counts.cells)
+        self.variation: Variation = content.variation(self.scores)
+
+    @classmethod
+    def build(
+        cls,
+        columns: Mapping[str, ArrayLike],
+        *,
+        window_rows: int,
+        timestamps_ms: ArrayLike | None = None,
+        outputs: Iterable[str] = ("score",),
+        prediction: str | None = None,
+        label: str | None = None,
+        categorical: Iterable[str] = (),
+        model: str | None = None,
+        version: str | None = None,
+    ) -> Reference:
+        """Build a reference from columns in event-time order.
+
+        Parameters
+        ----------
+        columns
+            Name to values; NaN or ``None`` is missing.
+        window_rows
+            Rows of a live slice (the span between two verdicts). The reference is cut into chunks of that
+            size to learn how windows differ by themselves, so a shuffled training set teaches nothing here.
+        timestamps_ms
+            Event time of each row; rows are put in its order, and the hour-of-day season is learned.
+        outputs, prediction, label
+            The model's score columns, its predicted class or value, and the truth. Any other column is a
+            feature.
+        categorical
+            Columns of numbers to treat as categories. Text and booleans always are; so are predictions and
+            labels of at most 20 distinct whole numbers.
+
+        Raises
+        ------
+        BuildError
+            One line that names the column and the remedy.
+        """
+        roles: dict[str, Role] = dict.fromkeys(outputs, "score")
+        roles |= {prediction: "prediction"} if prediction is not None else {}
+        roles |= {label: "label"} if label is not None else {}
+        content = build(columns, roles, window_rows, timestamps_ms, frozenset(categorical))
+        content.model, content.version = model, version
+        return cls(content)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in the order of the counts."""
+        return self.binning.names
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kind of each column."""
+        return self.binning.kinds
+
+    def for_source(self, source: str) -> Reference | None:
+        """Return the part with the columns of ``inference`` or ``labels``; ``None`` without any."""
+        wanted = SOURCES[source]
+        columns = [column for column in self._content.columns if column.role in wanted]
+        if len(columns) == len(self._content.columns):
+            return self
+        return Reference(self._content.with_columns(columns)) if columns else None
+
+    def to_json(self) -> str:
+        """Return the versioned file: the same reference gives the same bytes."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
+        return write(self._content)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Reference:
+        """Read what :meth:`to_json` wrote. Raises :class:`FormatError` that names the field."""
+        return cls(read(text))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 of the file: counts made with another one must not be merged."""
+        return hashlib.sha256(self._json.encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        name = f"{self.model or 'model'}@{self.version or '-'}"
+        return f"Reference({name}, columns={len(self.names)}, rows={self.counts.n}, {self.fingerprint})"
+
+    def count(self, columns: Mapping[str, Any]) -> Counts:
+        """Encode and count raw columns: the shortest way from values to :meth:`Monitor.update_counts`."""
+        return Counts(self.binning.count(self.binning.encode(columns))[0])

@@ -1,0 +1,164 @@
+"""The reference file: its fields, and the checks that a hand-edited or truncated one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from detectors.binning import Binning, CategoricalBins, NumericBins
+from detectors.calibration import SLOTS, Variation
+from detectors.counts import Counts
+from detectors.errors import FormatError
+from detectors.scores import Scores
+
+FORMAT: Final = "driftstream.reference/1"
+Role = Literal["feature", "prediction", "score", "label"]
+
+
+class ColumnVariation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The variation of one column, an entry a component; ``profiles`` has 24 hours a component."""
+
+    tau2: tuple[float, ...]
+    inertia: tuple[float, ...]
+    dof: tuple[float | None, ...]
+    noise: tuple[float, ...]
+    profiles: dict[int, tuple[float, ...]] = msgspec.field(default_factory=dict)
+
+
+class ColumnEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One column; ``counts`` are its value cells, then missing, invalid, unseen."""
+
+    role: Role
+    bins: NumericBins | CategoricalBins
+    counts: tuple[int, ...]
+    variation: ColumnVariation
+
+
+class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Content of a reference file."""
+
+    format: Literal["driftstream.reference/1"] = FORMAT
+    model: str | None = None
+    version: str | None = None
+    rows: int
+    window_rows: int
+    chunks: int
+    days: int
+    caveats: tuple[str, ...]
+    columns: tuple[ColumnEntry, ...]
+
+    def with_columns(self, columns: Sequence[ColumnEntry]) -> ReferenceFile:
+        """Return the same file with these columns only."""
+        return msgspec.structs.replace(self, columns=tuple(columns))
+
+    def counts(self, binning: Binning) -> Counts:
+        """Return the reference's counts in the layout of ``binning``."""
+        cells = np.zeros((len(self.columns), binning.width), dtype=np.int64)
+        for j, column in enumerate(self.columns):
+            cells[j, : column.bins.value_cells] = column.counts[:-3]
+            cells[j, -3:] = column.counts[-3:]
+        return Counts(cells)
+
+    def variation(self, scores: Scores) -> Variation:
+        """Return the variation of all columns' components, in the order of ``scores``."""
+        parts = [column.variation for column in self.columns]
+        for column, expected in zip(self.columns, scores.per_column, strict=True):
+            if len(column.variation.tau2) != expected:
+                raise FormatError(
+                    f"reference: variation of column {column.bins.name!r} has {len(column.variation.tau2)}"
+                    f" components, its bins have {expected}: build the reference again"
+                )
+        profile = np.zeros((scores.owner.size, SLOTS))
+        start = 0
+        for part in parts:
+            for component, hours in part.profiles.items():
+                profile[start + component] = hours
+            start += len(part.tau2)
+        return Variation(
+            chunks=self.chunks,
+            days=self.days,
+            tau2=_joined([part.tau2 for part in parts]),
+            inertia=_joined([part.inertia for part in parts]),
+            dof=_joined([tuple(np.inf if x is None else x for x in part.dof) for part in parts]),
+            noise=_joined([part.noise for part in parts]),
+            profile=profile,
+        )
+
+
+def _joined(parts: list[tuple[float, ...]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array([value for part in parts for value in part], dtype=np.float64)
+
+
+def column_variations(variation: Variation, scores: Scores) -> list[ColumnVariation]:
+    """Divide a variation among the columns: the inverse of :meth:`ReferenceFile.variation`."""
+    bounds = np.cumsum([0, *scores.per_column]).tolist()
+    parts = []
+    for start, stop in pairwise(bounds):
+        profiles = {
+            m - start: tuple(variation.profile[m].tolist())
+            for m in range(start, stop)
+            if variation.seasonal[m]
+        }
+        dof = variation.dof[start:stop].tolist()
+        parts.append(
+            ColumnVariation(
+                tau2=tuple(variation.tau2[start:stop].tolist()),
+                inertia=tuple(variation.inertia[start:stop].tolist()),
+                dof=tuple(None if np.isinf(x) else x for x in dof),
+                noise=tuple(variation.noise[start:stop].tolist()),
+                profiles=profiles,
+            )
+        )
+    return parts
+
+
+def write(content: ReferenceFile) -> str:
+    """Return the file's text: compact JSON, keys in a fixed order."""
+    return msgspec.json.encode(content, order="deterministic").decode()
+
+
+def read(text: str | bytes) -> ReferenceFile:
+    """Parse and check a file. Raises :class:`FormatError` with the path of the field."""
+    try:
+        content = msgspec.json.decode(text, type=ReferenceFile)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise FormatError(f"reference: {exc}: is this a {FORMAT} file? build it again") from exc
+    if not content.columns:
+        raise FormatError("reference: columns is empty: build the reference again")
+    if min(content.rows, content.window_rows, content.chunks) < 1:
+        raise FormatError(
+            "reference: rows, window_rows and chunks must be at least 1: build the reference again"
+        )
+    names = [column.bins.name for column in content.columns]
+    if len(set(names)) != len(names):
+        raise FormatError("reference: column names must be distinct: build the reference again")
+    for column in content.columns:
+        _check_column(column, content.rows)
+    return content
+
+
+def _check_column(column: ColumnEntry, rows: int) -> None:
+    where = f"reference: column {column.bins.name!r}:"
+    if len(column.counts) != column.bins.value_cells + 3 or min(column.counts) < 0:
+        raise FormatError(
+            f"{where} counts must be {column.bins.value_cells + 3} numbers >= 0: build it again"
+        )
+    if sum(column.counts) != rows:
+        raise FormatError(f"{where} counts sum to {sum(column.counts)}, rows is {rows}: build it again")
+    part = column.variation
+    lengths = {len(part.tau2), len(part.inertia), len(part.dof), len(part.noise)}
+    if len(lengths) > 1:
+        raise FormatError(
+            f"{where} variation must have equally long lists, they have {sorted(lengths)}: build it again"
+        )
+    if min((*part.tau2, *part.noise), default=0.0) < 0 or min(part.inertia, default=1.0) < 1:
+        raise FormatError(f"{where} tau2 and noise must be >= 0, inertia >= 1: build it again")
+    for component, hours in part.profiles.items():
+        if not 0 <= component < len(part.tau2) or len(hours) != SLOTS:
+            raise FormatError(
+                f"{where} profile of component {component} must have {SLOTS} hours: build it again"
+            )

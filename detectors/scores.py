@@ -1,0 +1,159 @@
+r"""Score components of a histogram: what about a column can move, each in units of the reference's spread.
+
+A component averages a score :math:`\varphi_m(b)` over the rows; the score has mean 0 and variance 1 under
+the reference, so the average is an effect size: a mean shift of D standard deviations gives a location
+component of about D.
+
+* Numeric: orthonormal polynomials of degree 1 to 4 in the mid-PIT :math:`u_b = F_b - p_b/2` (Neyman's
+  smooth test, 1937): location, scale, skew and tails of the values that are there.
+* Indicators :math:`1[b = k]` for every category, for numeric values with a cell of their own, and for
+  missing, invalid and unseen.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.binning import SPECIAL_CELLS, Binning, NumericBins
+
+Floats = NDArray[np.float64]
+
+DEGREES = ("location", "scale", "skew", "tails")
+RARE_SHARE = 0.001
+"""Effects of rarer cells are measured as if they had this share: one row in thousands is none."""
+
+
+class Sums(NamedTuple):
+    """Score sums of a slice: ``total`` over ``n`` rows, per component; indicators count hits."""
+
+    total: Floats
+    n: Floats
+
+
+class Scores:
+    """The score components of all columns of a reference, in column order.
+
+    Attributes (M components in all)
+    ----------
+    owner
+        Column of each component, int ``(M,)``.
+    cell
+        Cell of an indicator, -1 for a polynomial, int ``(M,)``.
+    share, scale
+        Reference share of an indicator's cell and the spread its effect is measured in; 0 and 1 for
+        polynomials.
+    skew
+        Third moment of the polynomial scores under the reference; 0 for indicators.
+    reference
+        Sums over the reference itself.
+    """
+
+    def __init__(self, binning: Binning, cells: NDArray[np.int64]) -> None:
+        self.binning = binning
+        polynomials = [_polynomials(binning, cells, j) for j in range(len(binning.names))]
+        indicators = [_indicator_cells(binning, j) for j in range(len(binning.names))]
+        self.per_column = tuple(len(a) + len(b) for a, b in zip(polynomials, indicators, strict=True))
+        self.owner = np.repeat(np.arange(len(binning.names)), self.per_column)
+        self.cell = np.array(
+            [k for a, b in zip(polynomials, indicators, strict=True) for k in (*[-1] * len(a), *b)],
+            dtype=np.intp,
+        )
+        self._weights = np.concatenate([*polynomials, np.empty((0, binning.width))])
+        self._smooth = np.flatnonzero(self.cell < 0)
+        self._hits = np.flatnonzero(self.cell >= 0)
+        self.share = np.zeros(self.owner.size)
+        self.scale = np.ones(self.owner.size)
+        self.reference = self.sums(cells)
+        hits = self._hits
+        self.share[hits] = self.reference.total[hits] / np.maximum(self.reference.n[hits], 1.0)
+        smaller = np.maximum(np.minimum(self.share[hits], 1.0 - self.share[hits]), RARE_SHARE)
+        self.scale[hits] = np.sqrt(smaller * (1.0 - smaller))
+        self.skew = np.zeros(self.owner.size)
+        values = _value_shares(binning, cells)[self.owner[self._smooth]]
+        self.skew[self._smooth] = np.einsum("pk,pk->p", values, self._weights**3)
+
+    @cached_property
+    def is_indicator(self) -> NDArray[np.bool_]:
+        """Tell indicators from polynomials."""
+        return self.cell >= 0
+
+    @cached_property
+    def integrity(self) -> NDArray[np.bool_]:
+        """Tell the components that watch missing, invalid or unseen cells."""
+        return self.cell >= self.binning.width - len(SPECIAL_CELLS)
+
+    def sums(self, cells: NDArray[np.int64]) -> Sums:
+        """Sum the scores of counts ``(d, K)``: polynomials over rows with a value, else over all."""
+        width = self.binning.width - len(SPECIAL_CELLS)
+        total, n = np.empty(self.owner.size), np.empty(self.owner.size)
+        smooth, hits = self._smooth, self._hits
+        values = cells[self.owner[smooth]]
+        # einsum adds in a fixed order, where a matrix product may not.
+        total[smooth] = np.einsum("pk,pk->p", values.astype(np.float64), self._weights)
+        n[smooth] = values[:, :width].sum(axis=1)
+        total[hits] = cells[self.owner[hits], self.cell[hits]]
+        n[hits] = cells.sum(axis=1)[self.owner[hits]]
+        return Sums(total, n)
+
+    def effects(self, sums: Sums) -> Floats:
+        """Return the mean score per component in units of the reference's spread; 0 without rows."""
+        mean = np.divide(sums.total, sums.n, out=self.share.copy(), where=sums.n > 0)
+        effect: Floats = (mean - self.share) / self.scale
+        return effect
+
+    def name(self, component: int) -> str:
+        """Say what a component watches: ``location``, ..., or the label of its cell."""
+        j, cell = int(self.owner[component]), int(self.cell[component])
+        if cell >= 0:
+            return self.binning.cell_labels(self.binning.names[j])[cell]
+        return DEGREES[component - int(np.flatnonzero(self.owner == j)[0])]
+
+
+def _value_shares(binning: Binning, cells: NDArray[np.int64]) -> Floats:
+    """Shares among the rows with a value, zero in the special cells, ``(d, K)``."""
+    values = cells.astype(np.float64)
+    values[:, binning.width - len(SPECIAL_CELLS) :] = 0.0
+    share: Floats = values / np.maximum(values.sum(axis=1, keepdims=True), 1.0)
+    return share
+
+
+def _indicator_cells(binning: Binning, j: int) -> list[int]:
+    column = binning.columns[j]
+    missing, invalid, unseen = range(binning.width - 3, binning.width)
+    if isinstance(column, NumericBins):
+        return [*column.atoms, missing, invalid]
+    return [*range(column.value_cells), missing, invalid, unseen]
+
+
+def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:
+    """Polynomials of column ``j`` over its cells, ``(degrees, K)``; none for categories and constants."""
+    column = binning.columns[j]
+    p = _value_shares(binning, cells[j : j + 1])[0]
+    occupied = int(np.count_nonzero(p))
+    if not isinstance(column, NumericBins) or occupied < 2:
+        return np.empty((0, binning.width))
+    u = 2.0 * (np.cumsum(p) - p / 2.0) - 1.0
+    u[column.value_cells :] = 0.0
+    basis = orthonormal(u[: column.value_cells], p[: column.value_cells], min(len(DEGREES), occupied - 1))
+    weights = np.zeros((len(basis), binning.width))
+    weights[:, : column.value_cells] = basis
+    return weights
+
+
+def orthonormal(u: Floats, p: Floats, degree: int) -> Floats:
+    """Return polynomials in ``u`` of degree 1 to ``degree``, orthonormal under weights ``p``.
+
+    Modified Gram-Schmidt, twice over for accuracy; the highest coefficient is positive.
+    """
+    basis = [np.ones_like(u)]
+    for _ in range(degree):
+        vector = u * basis[-1]
+        for _ in range(2):
+            for known in basis:
+                vector = vector - np.sum(p * vector * known) * known
+        basis.append(vector / np.sqrt(np.sum(p * vector * vector)))
+    return np.array(basis[1:])
