@@ -61,7 +61,7 @@ def column_times(table: Table, column: str) -> EventTimes:
     notes = []
     backwards = int(np.count_nonzero(np.diff(ms) < 0))
     if backwards:
-        notes.append(f"timestamp column {column!r} goes back in time at {backwards} rows: order kept")
+        notes.append(f"timestamp column {column!r} goes back in time at {backwards} rows")
     if series.dtype.is_integer() and abs(int(ms.max())) < _PLAUSIBLE_MS:
         notes.append(
             f"timestamp column {column!r} ends before March 1973: integers are epoch ms, not seconds"

@@ -168,6 +168,15 @@ def read_rows(path: Path | str, ranges: RowRanges | None = None) -> Table:
     return Table(path, frame, rows)
 
 
+def column_names(text: str | None) -> list[str] | None:
+    """Return the names of a comma separated option; None when it was not given.
+
+    >>> column_names("age, income")
+    ['age', 'income']
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _is_numeric(kind: pl.DataType) -> bool:
     return kind.is_numeric() or isinstance(kind, pl.Duration | pl.Null)
 

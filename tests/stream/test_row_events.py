@@ -60,7 +60,7 @@ def test_a_date_is_its_first_ms_in_utc() -> None:
 def test_times_out_of_order_keep_the_row_order_and_are_noted() -> None:
     times = times_of([NEW_YEAR_MS + 5, NEW_YEAR_MS, NEW_YEAR_MS, NEW_YEAR_MS + 9])
     assert times.ms.tolist() == [NEW_YEAR_MS + 5, NEW_YEAR_MS, NEW_YEAR_MS, NEW_YEAR_MS + 9]
-    assert times.notes == ("timestamp column 'at' goes back in time at 1 rows: order kept",)
+    assert times.notes == ("timestamp column 'at' goes back in time at 1 rows",)
 
 
 def test_epoch_seconds_are_not_guessed_but_noted() -> None:

@@ -1,0 +1,173 @@
+"""Reference files: built from the columns of a table, written whole, read back and described."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectors import Reference
+from detectors.errors import DetectorError
+from stream.errors import ConfigError
+from stream.units import parse_duration_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from stream.rows import Roles, Table
+
+DEFAULT_WINDOW_ROWS = 1_000
+_WANTED_WINDOWS = 60
+_FEWEST_ROWS = 50
+
+
+def read_reference(file: Path) -> Reference:
+    """Read one reference file; raise ConfigError that names it when it is not one."""
+    try:
+        return Reference.from_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"no such file: {file}; `driftstream reference build` makes references") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"reference {file} cannot be read: {exc}") from exc
+    except (DetectorError, ValueError) as exc:
+        raise ConfigError(f"{file} is not a reference: {str(exc).partition(chr(10))[0]}") from exc
+
+
+def build_reference(
+    table: Table,
+    roles: Roles,
+    window_rows: int,
+    *,
+    times_ms: NDArray[np.int64] | None = None,
+    categorical: Iterable[str] = (),
+    model: str,
+    version: str,
+) -> Reference:
+    """Build a reference of a table's columns under the names that the monitor gives them.
+
+    Features keep their names; outputs are called ``prediction``, ``score`` and ``label``, as in the events.
+
+    Raises
+    ------
+    ConfigError
+        If a feature has the name of an output, or the columns give no reference.
+    """
+    outputs = {"prediction": roles.prediction, "score": roles.score, "label": roles.label}
+    named = {name: column for name, column in outputs.items() if column is not None}
+    for name in roles.features:
+        if name in named and named[name] != name:
+            raise ConfigError(
+                f"feature {name!r} and --{name} {named[name]!r} would share a name: "
+                f"rename the column, or leave it out with --features"
+            )
+    columns = {name: name for name in roles.features} | named
+    codes = frozenset(categorical)
+    try:
+        return Reference.build(
+            {name: _values(table, column, as_codes=column in codes) for name, column in columns.items()},
+            window_rows=window_rows,
+            timestamps_ms=times_ms,
+            outputs=("score",) if roles.score is not None else (),
+            prediction="prediction" if roles.prediction is not None else None,
+            label="label" if roles.label is not None else None,
+            categorical=[name for name, column in columns.items() if column in codes],
+            model=model,
+            version=version,
+        )
+    except DetectorError as exc:
+        raise ConfigError(str(exc)) from exc
+
+
+def _values(table: Table, column: str, *, as_codes: bool) -> ArrayLike:
+    """Return a column as the detectors take it: floats with NaN, or Python values with None."""
+    values = table.values([column])[column]
+    if table.kinds[column] == "numeric" and not as_codes:
+        return values.cast(float).to_numpy()
+    return values.to_list()
+
+
+def rows_per_window(
+    rows: int, times_ms: NDArray[np.int64] | None, *, window: str | None, window_rows: int | None
+) -> int:
+    """Return the rows of a live window: as told, or the median of the rows' own windows of that length.
+
+    Without either option: 1,000, or fewer where that would leave under 60 windows, but at least 50.
+
+    Raises
+    ------
+    ConfigError
+        If both are given, or a length without times.
+    """
+    if window is None:
+        return window_rows or max(_FEWEST_ROWS, min(DEFAULT_WINDOW_ROWS, rows // _WANTED_WINDOWS))
+    if window_rows is not None:
+        raise ConfigError("--window and --window-rows both say how large a window is: give one of them")
+    try:
+        window_ms = parse_duration_ms(window)
+    except ValueError as exc:
+        raise ConfigError(f"--window {window!r} {exc}") from exc
+    if window_ms == 0:
+        raise ConfigError("--window 0s must be longer than 0")
+    if times_ms is None:
+        raise ConfigError(f"--window {window} needs --timestamp COL; without times give --window-rows N")
+    _, sizes = np.unique(times_ms // window_ms, return_counts=True)
+    return max(1, int(np.median(sizes)))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at once: a reader sees the old content or the new one, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def described(reference: Reference) -> dict[str, Any]:
+    """Describe a reference for a machine: what ``reference show --output json`` prints."""
+    missing = reference.counts.cells[:, reference.binning.width - 3] / max(reference.counts.n, 1)
+    return {
+        "model": reference.model,
+        "version": reference.version,
+        "fingerprint": reference.fingerprint,
+        "rows": reference.counts.n,
+        "window_rows": reference.window_rows,
+        "chunks": reference.variation.chunks,
+        "seasonal_days": reference.variation.days,
+        "columns": [
+            {"name": name, "role": role, "kind": kind, "bins": int(bins), "missing": float(share)}
+            for name, role, kind, bins, share in zip(
+                reference.names,
+                reference.roles,
+                reference.kinds,
+                reference.binning.value_cells,
+                missing,
+                strict=True,
+            )
+        ],
+        "caveats": list(reference.caveats),
+    }
+
+
+def as_text(reference: Reference) -> str:
+    """Describe a reference for a reader: a heading, a line a column, a line a caveat."""
+    facts = described(reference)
+    lines = [
+        f"{facts['model']} {facts['version']} ({facts['fingerprint']})",
+        f"{facts['rows']} rows in {facts['chunks']} chunks, for live windows of {facts['window_rows']} rows",
+        "",
+    ]
+    table = [("column", "role", "kind", "bins", "missing")]
+    table += [
+        (c["name"], c["role"], c["kind"], str(c["bins"]), f"{c['missing']:.2%}") for c in facts["columns"]
+    ]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    lines += ["", *(f"caveat: {caveat}" for caveat in facts["caveats"])] if facts["caveats"] else []
+    return "\n".join(line.rstrip() for line in lines)
