@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Secret
 
@@ -27,15 +26,14 @@ def mask_url(url: str) -> str:
     >>> mask_url("redis://app:pw@10.0.0.7:6379/0")
     'redis://app:**********@10.0.0.7:6379/0'
     """
-    try:
-        parts = urlsplit(url)
-        userinfo, at, host = parts.netloc.rpartition("@")
-    except ValueError:
-        return MASK
+    scheme, separator, rest = url.partition("://")
+    userinfo, at, host = rest.rpartition("@")
     user, colon, _ = userinfo.partition(":")
-    query = re.sub(r"(?i)([^&=]*(?:password|secret)[^&=]*)=[^&]*", rf"\1={MASK}", parts.query)
-    secret = f"{user}:{MASK}" if colon else user
-    return urlunsplit((parts.scheme, f"{secret}{at}{host}", parts.path, query, ""))
+    host = re.sub(r"(?i)([?&][^&=]*(?:password|secret)[^&=]*)=[^&]*", rf"\1={MASK}", host)
+    host = re.sub(
+        r"^([^/\[\]:]*):(?!\d*(?:[/?]|$))[^/?]*", rf"\1:{MASK}", host
+    )  # a password in the port's place
+    return f"{scheme}{separator}{user}{f':{MASK}' if colon else ''}{at}{host}"
 
 
 class SecretUrl(Secret[str]):

@@ -150,7 +150,7 @@ class LimitSettings(Section):
     features: Count = Field(default=2_000, description="features of one event")
     string_bytes: Count = Field(default=1_024, description="bytes of one text value")
     depth: Count = Field(default=32, description="nesting of one event")
-    models: Count = Field(default=1_000, description="models counted by name; the others as __other__")
+    models: Count = Field(default=1_000, description="models counted by name; the others as `__other__`")
 
 
 class MetricsSettings(Section):
@@ -161,7 +161,7 @@ class MetricsSettings(Section):
     )
     port: Port = Field(default=9464, description="port; 0 takes a free one")
     top_features: Count = Field(
-        default=50, description="features with series of their own per model, the rest is __other__"
+        default=50, description="features with series of their own per model, the rest is `__other__`"
     )
 
 
@@ -174,7 +174,7 @@ class AlertSettings(Section):
     renotify_ms: SpanMs = Field(
         default=4 * _HOUR, alias="renotify", description="repeat a firing alert this often"
     )
-    runbook_base_url: str = Field(default="docs/runbooks/", description="runbook_url is this plus <kind>.md")
+    runbook_base_url: str = Field(default="docs/runbooks/", description="runbook_url is this plus KIND.md")
 
 
 class ModelDefaults(Section):

@@ -1,0 +1,70 @@
+"""``driftstream config``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+
+app = typer.Typer(help="Show and check the configuration.", no_args_is_help=True)
+
+
+class SchemaForm(StrEnum):
+    """Forms in which the settings are described."""
+
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+@app.callback()
+def config() -> None:
+    """Show and check the configuration."""
+
+
+@app.command()
+def schema(
+    output: Annotated[SchemaForm, typer.Option("--output", "-o", help="JSON schema, or a page to read.")] = (
+        SchemaForm.JSON
+    ),
+) -> None:
+    """Print what can stand in the configuration file."""
+    from stream.settings_reference import configuration_page, configuration_schema
+
+    typer.echo(configuration_schema() if output is SchemaForm.JSON else configuration_page(), nl=False)
+
+
+@app.command()
+def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Print the configuration in effect: file, environment and defaults; secrets are masked."""
+    import yaml
+
+    from stream.settings import load_settings
+
+    values = load_settings(config).model_dump(mode="json", by_alias=True)
+    values["models"] = {
+        name: {key: value for key, value in model.items() if value is not None}
+        for name, model in values["models"].items()
+    }
+    if output is Output.JSON:
+        print_json(values)
+        return
+    typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command()
+def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Check the configuration and its references; connect to nothing."""
+    from stream.kafka_config import validate_kafka
+    from stream.settings import load_settings
+
+    settings = load_settings(config)
+    validate_kafka(settings)
+    references = settings.references()
+    if output is Output.JSON:
+        found = [{"model": model, "version": version} for model, version in references]
+        print_json({"valid": True, "file": settings.where(), "references": found})
+        return
+    typer.echo(f"{settings.where()} is valid: {len(settings.models)} models, {len(references)} references")
