@@ -52,7 +52,7 @@ _LISTENERS = ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 # Serial collector and first compiler only: up sooner and smaller, on machines that run tests beside it.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-_JVM_ENVIRONMENT = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+_JVM_ENVIRONMENT = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 
 
 class EmbeddedKafka(Service):
@@ -99,6 +99,7 @@ class EmbeddedKafka(Service):
         self._heap_mb = heap_mb
         self._properties = dict(properties or {})
         self._format_options = tuple(format_options)
+        self._class_path = ""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -122,14 +123,14 @@ class EmbeddedKafka(Service):
 
     def _command(self) -> Sequence[str]:
         java = [_java(), *_JVM, f"-Djava.io.tmpdir={self.directory / 'tmp'}"]
-        java += ["-cp", os.pathsep.join(map(str, kafka_jars(progress=self._progress)))]
+        self._class_path = os.pathsep.join(map(str, kafka_jars(progress=self._progress)))
         (self.directory / "tmp").mkdir(exist_ok=True)
         configuration = self.directory / "server.properties"
         configuration.write_text("".join(f"{k}={v}\n" for k, v in self._server_properties().items()))
         self._say(f"Starting {self.title}")
         if not self.cluster_id:
             self._format(java, configuration)
-        return [*java[:1], f"-Xmx{self._heap_mb}m", *java[1:], "kafka.Kafka", str(configuration)]
+        return [*java, f"-Xmx{self._heap_mb}m", "kafka.Kafka", str(configuration)]
 
     def _server_properties(self) -> dict[str, str]:
         listeners = {name: self.listener(name) for name in self._port_names}
@@ -155,7 +156,8 @@ class EmbeddedKafka(Service):
             raise self._failed("cannot format its data directory")
 
     def _environment(self) -> Mapping[str, str]:
-        return {name: value for name, value in os.environ.items() if name not in _JVM_ENVIRONMENT}
+        kept = {name: value for name, value in os.environ.items() if name not in _JVM_ENVIRONMENT}
+        return {**kept, "CLASSPATH": self._class_path}
 
     def _serves(self) -> bool:
         if not accepts(self.ports["PLAINTEXT"]):
