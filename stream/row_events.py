@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from stream.codec.times import MAX_MS, MIN_MS
 from stream.errors import ConfigError
 from stream.events import InferenceEvent, LabelEvent
 
@@ -28,18 +29,17 @@ Source = Literal["inference", "labels"]
 
 _JSON = msgspec.json.Encoder()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLAUSIBLE_MS = 100_000_000_000  # 1973: epoch seconds of today, taken for milliseconds, are below it
 _SLICE_ROWS = 10_000  # rows turned into Python objects at a time
 
 
-class EventTimes(NamedTuple):
+class RowTimes(NamedTuple):
     """Event time of each row in ms since the epoch, and what the user should know about it, a line each."""
 
     ms: NDArray[np.int64]
     notes: tuple[str, ...] = ()
 
 
-def column_times(table: Table, column: str) -> EventTimes:
+def column_times(table: Table, column: str) -> RowTimes:
     """Event times from a column of datetimes, dates, RFC 3339 strings or integers (epoch ms).
 
     A time without an offset is UTC. The rows keep their order; times out of order are noted, not sorted.
@@ -47,7 +47,7 @@ def column_times(table: Table, column: str) -> EventTimes:
     Raises
     ------
     ConfigError
-        If a row has no time, or a value is none of these.
+        If a row has no time, or a value is none of these, or not between 1973 and 9999, the bounds of events.
     """
     table.require([column], "--timestamp")
     series = table.frame[column]
@@ -58,18 +58,21 @@ def column_times(table: Table, column: str) -> EventTimes:
             "fill them or leave them out with --rows"
         )
     ms = _epoch_ms(series, column, table)
+    implausible = (ms < MIN_MS) | (ms > MAX_MS)
+    if implausible.any():
+        row = int(implausible.argmax())
+        raise ConfigError(
+            f"timestamp column {column!r} row {table.rows[row]}: {ms[row]} ms is not between 1973 and 9999: "
+            "integers are epoch milliseconds, not seconds"
+        )
     notes = []
     backwards = int(np.count_nonzero(np.diff(ms) < 0))
     if backwards:
         notes.append(f"timestamp column {column!r} goes back in time at {backwards} rows")
-    if series.dtype.is_integer() and abs(int(ms.max())) < _PLAUSIBLE_MS:
-        notes.append(
-            f"timestamp column {column!r} ends before March 1973: integers are epoch ms, not seconds"
-        )
-    return EventTimes(ms, tuple(notes))
+    return RowTimes(ms, tuple(notes))
 
 
-def paced_times(rows: int, rate: float, start_ms: int) -> EventTimes:
+def paced_times(rows: int, rate: float, start_ms: int) -> RowTimes:
     """Event times that move 1/``rate`` s a row: row i happens at ``start_ms`` + round(1000 i / rate).
 
     >>> paced_times(4, 20.0, 0).ms.tolist()
@@ -77,7 +80,7 @@ def paced_times(rows: int, rate: float, start_ms: int) -> EventTimes:
     """
     if not rate > 0:
         raise ConfigError(f"--rate {rate} must be above 0 rows per second")
-    return EventTimes(start_ms + np.rint(np.arange(rows) * 1000 / rate).astype(np.int64))
+    return RowTimes(start_ms + np.rint(np.arange(rows) * 1000 / rate).astype(np.int64))
 
 
 def parse_time(text: str, option: str) -> int:
@@ -91,7 +94,10 @@ def parse_time(text: str, option: str) -> int:
     except ValueError:
         raise ConfigError(f"{option} {text!r} is not a time: write it like 2020-01-01T00:00:00Z") from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(milliseconds=1)
+    ms = (aware - _EPOCH) // timedelta(milliseconds=1)
+    if not MIN_MS <= ms <= MAX_MS:
+        raise ConfigError(f"{option} {text!r} is not between 1973 and 9999, the bounds of event time")
+    return ms
 
 
 class Record(NamedTuple):
@@ -103,7 +109,7 @@ class Record(NamedTuple):
 
 
 def inference_events(
-    table: Table, roles: Roles, times: EventTimes, *, model: str, version: str | None = None
+    table: Table, roles: Roles, times: RowTimes, *, model: str, version: str | None = None
 ) -> Iterator[Record]:
     """Inference event of each row, in row order; without ``version`` the events carry none."""
     ids, ts_ms = table.prediction_ids(), times.ms.tolist()
@@ -125,7 +131,7 @@ def inference_events(
 
 
 def label_events(
-    table: Table, roles: Roles, times: EventTimes, *, model: str, delay: int = 0
+    table: Table, roles: Roles, times: RowTimes, *, model: str, delay: int = 0
 ) -> Iterator[Record | None]:
     """Label event of each row, in row order, or None where the label is missing.
 

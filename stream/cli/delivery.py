@@ -13,7 +13,7 @@ from stream.row_events import Record, Source
 from stream.settings import DEFAULT_FILE, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _REACH_S = 5.0  # how long the brokers may take to answer at all
@@ -146,9 +146,9 @@ class Delivery:
         """Serve acknowledgements, waiting for the first at most ``seconds``."""
         self._producer.poll(seconds)
 
-    def finish(self) -> None:
-        """Wait until every record is acknowledged or given up (``message.timeout.ms``)."""
-        while self._producer.flush(0.2):
+    def finish(self, give_up: Callable[[], bool]) -> None:
+        """Wait until every record is acknowledged or refused, or until ``give_up`` says so."""
+        while self._producer.flush(0.2) and not give_up():
             continue
         self.summary.seconds = round(time.monotonic() - self._began, 3)
 

@@ -72,8 +72,8 @@ def emit(
     events = inference_events(table, roles, times, model=model, version=model_version)
     labels = label_events(table, roles, times, model=model, delay=label_delay)
     ordered = in_order_sent(events, labels if "labels" in target.topics else iter(()), label_delay)
-    with _progress(len(table)) as advance:
-        pacing.send(ordered, delivery, pacing.Pace(rows_per_second, time.monotonic), advance)
+    with _progress(len(table)) as advance, pacing.Interrupts() as interrupts:
+        pacing.send(ordered, delivery, pacing.Pace(rows_per_second, time.monotonic), advance, interrupts)
     _report(summary, delivery.error, output)
 
 

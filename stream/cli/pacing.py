@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from stream.errors import ConfigError
-from stream.row_events import EventTimes, Record, Source, column_times, paced_times, parse_time
+from stream.row_events import Record, RowTimes, Source, column_times, paced_times, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,22 +42,49 @@ class Pace:
         return 1 + int((self._clock() - self._began) * self._rows_per_second)
 
 
+class Interrupts:
+    """Counts Ctrl-C while entered, in place of the exception.
+
+    A KeyboardInterrupt raised while confluent-kafka polls is lost on the way and comes out as a SystemError.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _add(self, *_: object) -> None:
+        self.count += 1
+
+
 def send(
-    ordered: Iterator[tuple[Source, Record]], delivery: Delivery, pace: Pace, advance: Callable[[int], None]
+    ordered: Iterator[tuple[Source, Record]],
+    delivery: Delivery,
+    pace: Pace,
+    advance: Callable[[int], None],
+    interrupts: Interrupts,
 ) -> None:
-    """Send as the pace allows and wait for every acknowledgement; after Ctrl-C only for those under way."""
+    """Send as the pace allows and wait for every acknowledgement.
+
+    Ctrl-C ends the sending and waits for what is under way; a second one does not wait.
+    """
     sent = allowed = 0
-    try:
-        for source, record in ordered:
-            while source == "inference" and sent >= allowed:
-                allowed = pace.allowed(sent)
-                delivery.poll(0 if sent < allowed else _TICK_S)
-                advance(sent)
-            delivery.send(source, record)
-            sent += source == "inference"
-    except KeyboardInterrupt:
-        delivery.summary.interrupted = True
-    delivery.finish()
+    for source, record in ordered:
+        while source == "inference" and sent >= allowed and not interrupts.count:
+            allowed = pace.allowed(sent)
+            delivery.poll(0 if sent < allowed else _TICK_S)
+            advance(sent)
+        if interrupts.count:
+            break
+        delivery.send(source, record)
+        sent += source == "inference"
+    delivery.summary.interrupted = interrupts.count > 0
+    delivery.finish(lambda: interrupts.count > 1)
 
 
 def rows_per_second(rate: float, speedup: str) -> float | None:
@@ -76,7 +104,7 @@ def rows_per_second(rate: float, speedup: str) -> float | None:
 
 def event_times(
     table: Table, rate: float, *, timestamp: str | None, start: str | None, now_ms: int
-) -> EventTimes:
+) -> RowTimes:
     """Return the column's times; without one, 1/rate s a row from ``start``.
 
     By default the start is the last whole hour that leaves no row in the future: event time runs faster than
@@ -99,12 +127,12 @@ def event_times(
     return paced_times(len(table), rate, (now_ms - span_ms) // _HOUR_MS * _HOUR_MS)
 
 
-def is_old(times: EventTimes, now_ms: int) -> bool:
+def is_old(times: RowTimes, now_ms: int) -> bool:
     """Whether a topic with a short retention would delete the events as they come, were they stamped so."""
     return int(times.ms.min()) < now_ms - _OLD_MS
 
 
-def time_notes(times: EventTimes, now_ms: int) -> Iterator[str]:
+def time_notes(times: RowTimes, now_ms: int) -> Iterator[str]:
     """Say what the event times will mean to Kafka and to workers, a line each."""
     ahead = int(np.count_nonzero(times.ms > now_ms + _SKEW_MS))
     if ahead:

@@ -274,10 +274,9 @@ def test_the_pace_follows_the_clock() -> None:
 
 
 def test_ctrl_c_delivers_what_was_sent_and_exits_130(mock_kafka: str, rows: Path) -> None:
-    program = "import typer; from stream.cli.emit import emit; typer.run(emit)"
     to = ["--bootstrap-servers", mock_kafka, "--topic", "cut", "--output", "json"]
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(rows), "--model", "m", "--rate", "50", *to],
+        [sys.executable, "-m", "stream", "emit", str(rows), "--model", "m", "--rate", "50", *to],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -14,7 +14,10 @@ from typer.testing import CliRunner, Result
 from detectors import Reference
 from stream.cli.reference import app
 from stream.cli.reference_files import rows_per_window
+from stream.codec import JsonInferenceDecoder, JsonLabelDecoder
 from stream.errors import ConfigError
+from stream.row_events import inference_events, label_events, paced_times
+from stream.rows import Roles, read_rows
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 MINUTE_MS = 60_000
@@ -215,3 +218,29 @@ def test_a_reference_of_real_rows(tmp_path: Path) -> None:
     reference = Reference.from_json(output.read_text())
     assert (reference.counts.n, reference.window_rows, reference.variation.chunks) == (4500, 200, 22)
     assert reference.names == (*(f"att{i}" for i in range(1, 34)), "label")
+
+
+def test_the_events_of_the_references_own_rows_give_its_own_counts(loans: Path) -> None:
+    """What ties build, emit and replay together: a row counts the same from the file and from its event."""
+    options = ("--prediction", "decision", "--score", "p", "--label", "repaid", "--categorical", "zip")
+    _, reference = build(loans, *options, "--features", "income,region,zip")
+    table = read_rows(loans)
+    roles = Roles.of(
+        table, features=["income", "region", "zip"], prediction="decision", score="p", label="repaid"
+    )
+    times = paced_times(len(table), 20, 1_577_836_800_000)
+    events = list(inference_events(table, roles, times, model="m", version="v1"))
+    labels = [record for record in label_events(table, roles, times, model="m") if record is not None]
+    for decode, source, records in (
+        (JsonInferenceDecoder, "inference", events),
+        (JsonLabelDecoder, "labels", labels),
+    ):
+        batch = decode({("m", "v1"): reference}).decode(
+            [r.value for r in records], [r.ts_ms for r in records]
+        )
+        assert (batch.rejected, batch.unknown, batch.ts_fallbacks) == ([], {}, 0)
+        (block,) = batch.blocks
+        own = reference.for_source(source)
+        assert own is not None
+        assert np.array_equal(own.binning.count(block.columns)[0], own.counts.cells)
+        assert block.ts_ms.tolist() == [record.ts_ms for record in records]

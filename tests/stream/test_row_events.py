@@ -15,7 +15,7 @@ import pytest
 from stream.errors import ConfigError
 from stream.events import InferenceEvent, LabelEvent
 from stream.row_events import (
-    EventTimes,
+    RowTimes,
     column_times,
     in_order_sent,
     inference_events,
@@ -32,7 +32,7 @@ def table(frame: pl.DataFrame) -> Table:
     return Table(Path("t.parquet"), frame, np.arange(100, 100 + len(frame)))
 
 
-def times_of(values: Any) -> EventTimes:
+def times_of(values: Any) -> RowTimes:
     return column_times(table(pl.DataFrame({"at": values})), "at")
 
 
@@ -63,16 +63,12 @@ def test_times_out_of_order_keep_the_row_order_and_are_noted() -> None:
     assert times.notes == ("timestamp column 'at' goes back in time at 1 rows",)
 
 
-def test_epoch_seconds_are_not_guessed_but_noted() -> None:
-    times = times_of([1_577_836_800])
-    assert times.ms.tolist() == [1_577_836_800]
-    assert "integers are epoch ms, not seconds" in times.notes[0]
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, None, 3, None], r"timestamp column 'at' is empty in 2 rows \(first: row 101\)"),
+        ([10**12, None, 10**12, None], r"timestamp column 'at' is empty in 2 rows \(first: row 101\)"),
+        ([1_577_836_800], "row 100: 1577836800 ms is not between 1973 and 9999: .* not seconds"),
+        (["1960-01-01"], "row 100: '1960-01-01' is not between 1973 and 9999"),
         ([1.5], "timestamp column 'at' holds Float64: give datetimes, RFC 3339"),
         ([True], "timestamp column 'at' holds Boolean"),
         (["2020-01-01", "soon"], "timestamp column 'at' row 101: 'soon' is not a time: write it like 2020"),
