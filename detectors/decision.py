@@ -75,7 +75,6 @@ class Decision:
         self._budget = BUDGET_SHARE / arl
         self._eps = np.asarray(min_effect, dtype=np.float64)[scores.owner]
         self._looks = np.array(scores.per_column, dtype=np.float64) * len(self.lookbacks)
-        self._starts = np.cumsum([0, *scores.per_column])
 
     def deseason(self, sums: Sums, timestamp_ms: int | None) -> Sums:
         """Take the season of the slice's hour out of its sums, where both are known."""
@@ -89,34 +88,34 @@ class Decision:
     def judge(self, slices: Sequence[Sums]) -> Judgement:
         """Judge the newest of ``slices`` (oldest first, seasons taken out) with those before it."""
         total, n = np.array([s.total for s in slices]), np.array([s.n for s in slices])
-        lookbacks = [look for look in self.lookbacks if look <= len(slices)]
-        p, x, z = (np.empty((len(lookbacks), self.scores.owner.size)) for _ in range(3))
-        newest = Sums(total[-1], n[-1])
-        for row, look in enumerate(lookbacks):
-            pooled = Sums(total[-look:].sum(axis=0), n[-look:].sum(axis=0))
-            x[row] = self.scores.effects(pooled)
-            z[row] = self._surprise(pooled, x[row], look)
-            p[row] = student_tail(z[row], self.variation.dof)
-            if look > 1:
-                p[row][~self._newest_agrees(newest, x[row])] = 1.0
-        return self._per_column(lookbacks, p, x, z)
+        looks = np.array([look for look in self.lookbacks if look <= len(slices)])
+        pooled = Sums(
+            np.array([total[-look:].sum(axis=0) for look in looks]),
+            np.array([n[-look:].sum(axis=0) for look in looks]),
+        )
+        x = self.scores.effects(pooled)
+        z = self._surprise(pooled, x, looks)
+        p = student_tail(z, self.variation.dof)
+        agrees = self._newest_agrees(Sums(total[-1], n[-1]), x)
+        p = np.where(agrees | (looks == 1)[:, None], p, 1.0)
+        return self._per_column(looks, p, x, z)
 
-    def _surprise(self, pooled: Sums, x: Floats, look: int) -> Floats:
-        """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0)."""
+    def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> Floats:
+        """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0), per lookback and component."""
         beyond = np.maximum(np.abs(x) - self._eps, 0.0)
-        extra = self._wander(look)
+        extra = self._wander(looks)
         smooth = _smooth_surprise(x, beyond, pooled, self.scores, extra)
         rare = _indicator_surprise(x, self._eps, pooled, self.scores, extra)
         return np.where(beyond > 0, np.where(self.scores.is_indicator, rare, smooth), 0.0)
 
-    def _wander(self, look: int) -> Floats:
-        r"""Variance beyond sampling noise of a mean over ``look`` slices.
+    def _wander(self, looks: NDArray[np.intp]) -> Floats:
+        r"""Variance beyond sampling noise of a mean over L slices, per lookback and component.
 
-        :math:`\tau^2 (\min(I, L)/L + I/B)`, and for a season estimated from D days :math:`(v/n + \tau^2)/(D
-        L)` on top.
+        :math:`\tau^2 (\min(I, L)/L + I/B)`, and for a season estimated from D days
+        :math:`(v/n + \tau^2)/(D L)` on top.
         """
-        v = self.variation
-        wander = v.tau2 * (np.minimum(v.inertia, look) / look + v.inertia / v.chunks)
+        v, look = self.variation, looks[:, None]
+        wander: Floats = v.tau2 * (np.minimum(v.inertia, look) / look + v.inertia / v.chunks)
         if v.days:
             wander = wander + np.where(v.seasonal, (v.noise + v.tau2) / (v.days * look), 0.0)
         return wander
@@ -129,41 +128,31 @@ class Decision:
         agrees: NDArray[np.bool_] = (x - latest) * np.sign(x) <= AGREEMENT * np.sqrt(noise)
         return agrees & (newest.n > 0)
 
-    def _per_column(self, lookbacks: list[int], p: Floats, x: Floats, z: Floats) -> Judgement:
-        columns = len(self.scores.per_column)
-        best = np.array([self._best(p, z, j) for j in range(columns)], dtype=np.intp).reshape(columns, 2)
-        row, component = best[:, 0], best[:, 1]
+    def _per_column(self, looks: NDArray[np.intp], p: Floats, x: Floats, z: Floats) -> Judgement:
+        row, component = _strongest(p, z, self.scores.owner)
         p_value = np.minimum(p[row, component] * self._looks, 1.0)
         drifted, level = benjamini_hochberg(p_value, self._budget)
-        effect = np.abs(x[row, component])
+        effect, observed = np.abs(x[row, component]), z[row, component]
         needed = critical_value(level / self._looks, self.variation.dof[component])
-        observed = z[row, component]
         eps = self._eps[component]
-        error = np.divide(effect - eps, observed, out=self._plain_error(component), where=observed > 0)
+        # Where something moved, its own standard error; it holds what small counts and skewness add.
+        error = np.sqrt(self.variation.noise + self._wander(looks[:1])[0])[component]
+        error = np.divide(effect - eps, observed, out=error, where=observed > 0)
         above = (p * self._looks[self.scores.owner] <= level) & (x > 0) & self.scores.integrity
-        integrity = np.zeros(columns, dtype=np.bool_)
+        integrity = np.zeros(drifted.size, dtype=np.bool_)
         integrity[self.scores.owner[np.any(above, axis=0)]] = True
         return Judgement(
-            drifted,
-            p_value,
-            effect,
-            eps + needed * error,
-            component,
-            np.array(lookbacks)[row],
-            integrity & drifted,
+            drifted, p_value, effect, eps + needed * error, component, looks[row], integrity & drifted
         )
 
-    def _best(self, p: Floats, z: Floats, column: int) -> tuple[int, int]:
-        """Row and component with the smallest p-value; among equals the largest z, then the first."""
-        inside = slice(self._starts[column], self._starts[column + 1])
-        part, size = p[:, inside], z[:, inside]
-        flat = int(np.argmax(np.where(part == part.min(), size, -1.0)))
-        return flat // part.shape[1], int(self._starts[column]) + flat % part.shape[1]
 
-    def _plain_error(self, component: NDArray[np.intp]) -> Floats:
-        """Give the standard error of a chunk of the reference, for what did not move at all."""
-        error: Floats = np.sqrt(self.variation.noise[component] + self._wander(1)[component])
-        return error
+def _strongest(p: Floats, z: Floats, owner: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Lookback row and component with the smallest p-value of each column; among equals the largest z."""
+    owners = np.tile(owner, len(p))
+    order = np.lexsort((-z.ravel(), p.ravel(), owners))
+    first = order[np.searchsorted(owners[order], np.arange(int(owner.max(initial=-1)) + 1))]
+    row, component = np.divmod(first, p.shape[1])
+    return row, component
 
 
 def _smooth_surprise(x: Floats, beyond: Floats, pooled: Sums, scores: Scores, extra: Floats) -> Floats:

@@ -101,7 +101,9 @@ class Scores:
 
     def effects(self, sums: Sums) -> Floats:
         """Return the mean score per component in units of the reference's spread; 0 without rows."""
-        mean = np.divide(sums.total, sums.n, out=self.share.copy(), where=sums.n > 0)
+        mean = np.divide(
+            sums.total, sums.n, out=np.broadcast_to(self.share, sums.n.shape).copy(), where=sums.n > 0
+        )
         effect: Floats = (mean - self.share) / self.scale
         return effect
 
@@ -110,7 +112,7 @@ class Scores:
         j, cell = int(self.owner[component]), int(self.cell[component])
         if cell >= 0:
             return self.binning.cell_labels(self.binning.names[j])[cell]
-        return DEGREES[component - int(np.flatnonzero(self.owner == j)[0])]
+        return DEGREES[component - int(np.searchsorted(self.owner, j))]
 
 
 def _value_shares(binning: Binning, cells: NDArray[np.int64]) -> Floats:
