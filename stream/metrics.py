@@ -32,7 +32,7 @@ _CLOSE_DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 
 
 # What is shown of a feature: the help text, and the worst of several features (for ``__other__``).
 _FEATURE_FIELDS: Final[Mapping[str, tuple[str, Callable[[Iterable[float]], float]]]] = {
-    "effect": ("Effect size of the change against the reference, 0 to 1.", max),
+    "effect": ("Size of the change, in standard deviations of the reference.", max),
     "psi": ("Population stability index against the reference.", max),
     "ks": ("Kolmogorov-Smirnov distance to the reference, 0 to 1.", max),
     "p_value": ("Adjusted p-value of the change.", min),
@@ -338,7 +338,7 @@ def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
-    return (not row.get("drifted"), -abs(row["effect"]) if _known(row.get("effect")) else inf)
+    return (not row.get("drifted"), -row["effect"] if _known(row.get("effect")) else inf)
 
 
 def _worst(field: str, rows: Iterable[Mapping[str, Any]]) -> float | None:
