@@ -1,0 +1,1 @@
+"""Stream agents: events from Kafka, counts in Redis, verdicts, alerts and metrics out."""

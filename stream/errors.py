@@ -48,7 +48,11 @@ class StateError(DriftstreamError):
 
 
 class Fenced(StateError):
-    """The partition's epoch moved on: drop the buffers, another worker owns it."""
+    """The partition's epoch is ``stored`` now: drop the buffers. 0 = Redis holds none: its state was lost."""
+
+    def __init__(self, epoch: int, stored: int) -> None:
+        super().__init__(f"our epoch {epoch}, Redis holds {stored}")
+        self.stored = stored
 
 
 class OffsetMismatch(StateError):

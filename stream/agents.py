@@ -1,0 +1,148 @@
+"""Faust: which evaluator owns which models, and when it looks.
+
+The panes topic is keyed by model; Faust's consumer group gives every worker some of its partitions, and with
+them the models whose home they are. Faust's tables, windows and web server are not used: tables close windows
+on the wall clock, and state is ours (docs/decisions/0001-faust-for-ownership-only.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+import msgspec
+import redis
+
+from stream.evaluator import Evaluator
+from stream.messages import Notice, home_partition
+
+log = logging.getLogger(__name__)
+LOOK_S = 0.25
+BACKOFF_S = 1.0
+_NOTICE = msgspec.json.Decoder(Notice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSpec:
+    """How the evaluators find each other.
+
+    Parameters
+    ----------
+    broker
+        ``host:port,host:port``; ``credentials`` as Faust wants them, None = plaintext.
+    datadir
+        Faust insists on a directory of its own; nothing is kept in it.
+    """
+
+    group: str
+    broker: str
+    panes_topic: str
+    panes_partitions: int
+    session_timeout_s: float
+    datadir: Path
+    credentials: Any = None
+
+
+@dataclass
+class EvaluationAgents:
+    """Runs an evaluator inside a Faust app until stopped.
+
+    Every call into the evaluator happens on one thread, so Faust's loop keeps answering its heartbeats.
+    """
+
+    spec: AgentSpec
+    evaluator: Evaluator
+    beat: Callable[[], None]
+    _notices: list[Notice] = field(default_factory=list)
+    _failure: BaseException | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve until ``stopping`` is set; what broke the evaluation is raised."""
+        self._wake = asyncio.Event()
+        app = self._app()
+        with ThreadPoolExecutor(1, thread_name_prefix="evaluate") as thread:
+            await app.start()
+            try:
+                await self._look_until(stopping, app, thread)
+            finally:
+                await app.stop()
+                await asyncio.get_running_loop().run_in_executor(thread, self.evaluator.publish)
+
+    def _app(self) -> Any:
+        spec = self.spec
+        app = faust.App(
+            f"{spec.group}-evaluate",
+            broker=[f"kafka://{address}" for address in spec.broker.split(",")],
+            broker_credentials=spec.credentials,
+            broker_session_timeout=spec.session_timeout_s,
+            broker_heartbeat_interval=spec.session_timeout_s / 4,
+            broker_max_poll_interval=300.0,
+            consumer_auto_offset_reset="earliest",
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            autodiscover=False,
+            store="memory://",
+            datadir=str(spec.datadir),
+            web_enabled=False,
+            debug=False,
+        )
+        topic = app.topic(
+            spec.panes_topic, key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw"
+        )
+
+        async def panes(stream: Any) -> None:
+            async for value in stream:
+                self._heard(value)
+
+        app.agent(topic, name="panes")(panes)
+        return app
+
+    def _heard(self, value: bytes) -> None:
+        try:
+            self._notices.append(_NOTICE.decode(value))
+        except msgspec.MsgspecError as exc:
+            log.error('notice ignored, the index of open panes tells the rest reason="%s"', exc)
+            return
+        self._wake.set()
+
+    async def _look_until(self, stopping: asyncio.Event, app: Any, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while not stopping.is_set():
+            if app.crashed or app.should_stop:
+                raise RuntimeError(f"the evaluation group ended by itself: {app.crash_reason!r}")
+            self.beat()
+            await self._wait(stopping)
+            if app.rebalancing:
+                continue
+            notices, self._notices = self._notices, []
+            models = self._models_of(app.consumer.assignment())
+            try:
+                await loop.run_in_executor(thread, self._turn, models, notices)
+            except redis.RedisError as exc:
+                log.error('evaluation waits for Redis reason="%s"', exc)
+                await loop.run_in_executor(thread, self.evaluator.forget)
+                await asyncio.sleep(BACKOFF_S)
+
+    async def _wait(self, stopping: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._wake, stopping)]
+        _, pending = await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        self._wake.clear()
+
+    def _models_of(self, assignment: Iterable[Any]) -> list[str]:
+        homes = {tp.partition for tp in assignment if tp.topic == self.spec.panes_topic}
+        partitions = self.spec.panes_partitions
+        return [model for model in self.evaluator.plans if home_partition(model, partitions) in homes]
+
+    def _turn(self, models: list[str], notices: list[Notice]) -> None:
+        self.evaluator.own(models)
+        for notice in notices:
+            self.evaluator.take(notice)
+        self.evaluator.look()

@@ -1,0 +1,133 @@
+"""Alert events: CloudEvents 1.0 in Kafka binary mode, the body in the words of Alertmanager.
+
+Every field derives from event time and content, never from a clock, so a replay repeats an alert bit for bit
+and with the same ``ce_id``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from stream.messages import Message
+
+EVENT_TYPE = "driftstream.alert.v1"
+RUNBOOKS = {
+    "data_drift": "the distribution of input features moved",
+    "prediction_drift": "the distribution of the model's outputs moved",
+    "label_drift": "the distribution of labels moved",
+    "data_quality": "missing, invalid or never-seen values moved",
+    "data_loss": "records were lost before they could be counted",
+    "unknown_model": "events of a model that nobody configured",
+}
+KINDS = tuple(RUNBOOKS)
+_JSON = msgspec.json.Encoder(order="deterministic")
+
+
+def rfc3339(ms: int) -> str:
+    """Epoch ms as an RFC 3339 instant in UTC.
+
+    >>> rfc3339(1_760_000_000_123)
+    '2025-10-09T08:53:20.123Z'
+    """
+    instant = datetime.fromtimestamp(ms // 1000, tz=UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def digest(*parts: object) -> str:
+    """Deterministic id of ``parts``: 32 hex digits of SHA-256."""
+    text = "\x1f".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One notification of an incident.
+
+    ``window_end_ms`` is the window that caused it, ``revision`` tells apart the notifications of one window.
+    """
+
+    kind: str
+    status: str
+    model: str
+    version: str
+    severity: str
+    summary: str
+    description: str
+    starts_at_ms: int
+    ends_at_ms: int | None
+    window_end_ms: int
+    revision: int = 0
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the incident: the same from firing to resolved."""
+        return digest(self.model, self.version, self.kind, self.starts_at_ms)[:16]
+
+    @property
+    def id(self) -> str:
+        """Identity of this notification."""
+        return digest(self.model, self.version, self.kind, self.status, self.window_end_ms, self.revision)
+
+    def body(self, runbook_base_url: str) -> dict[str, Any]:
+        """The JSON body."""
+        return {
+            "status": self.status,
+            "labels": {
+                "alertname": self.kind,
+                "model": self.model,
+                "version": self.version,
+                "severity": self.severity,
+            },
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": f"{runbook_base_url.rstrip('/')}/{self.kind}.md",
+            },
+            "startsAt": rfc3339(self.starts_at_ms),
+            "endsAt": None if self.ends_at_ms is None else rfc3339(self.ends_at_ms),
+            "fingerprint": self.fingerprint,
+            "evidence": self.evidence,
+        }
+
+    def to_message(self, topic: str, *, runbook_base_url: str) -> Message:
+        """The Kafka record: ``ce_*`` headers, key = model."""
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_id": self.id,
+            "ce_type": EVENT_TYPE,
+            "ce_source": f"/driftstream/models/{self.model}",
+            "ce_subject": self.kind,
+            "ce_time": rfc3339(self.window_end_ms),
+            "content-type": "application/json",
+        }
+        return Message(
+            topic,
+            self.model.encode(),
+            _JSON.encode(self.body(runbook_base_url)),
+            [(name, value.encode()) for name, value in headers.items()],
+        )
+
+
+def data_loss(*, topic: str, partition: int, first: int, lost: int, at_ms: int) -> Alert:
+    """The blind-monitor alert of a retention gap: offsets ``[first, first + lost)`` are gone."""
+    where = f"{topic}[{partition}]"
+    return Alert(
+        kind="data_loss",
+        status="firing",
+        model=topic,
+        version="",
+        severity="page",
+        summary=f"{lost} records of {where} were deleted by retention before they were counted",
+        description=f"Offsets {first} to {first + lost - 1} of {where} are gone; their windows lack them.",
+        starts_at_ms=at_ms,
+        ends_at_ms=None,
+        window_end_ms=at_ms,
+        revision=first,
+        evidence={"topic": topic, "partition": partition, "first_offset": first, "lost": lost},
+    )

@@ -1,0 +1,180 @@
+"""The partitions this worker owns, as the consumer group hands them over and takes them back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+
+from stream.alerts import data_loss
+from stream.errors import DependencyError
+from stream.messages import Message
+from stream.ownership import OwnedPartition, start_offset, take_over
+from stream.sinks import KafkaSink
+from stream.store import PartitionStore
+
+log = logging.getLogger(__name__)
+WATERMARK_TIMEOUT_S = 10.0
+CLAIM_BUDGET_S = 30.0
+RETRY_S = 0.5
+
+Key = tuple[str, int]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AlertRoute:
+    """Where alerts go and where their runbooks are."""
+
+    topic: str
+    runbook_base_url: str
+
+
+class Assignment:
+    """Owned partitions by (topic, partition).
+
+    Parameters
+    ----------
+    alerts
+        Where the alert of a retention gap goes.
+
+    Attributes
+    ----------
+    before_revoke
+        Called with the partitions about to leave, to commit what they have counted.
+    generation
+        Grows whenever a partition changes hands.
+    """
+
+    before_revoke: Callable[[list[OwnedPartition]], None]
+
+    def __init__(
+        self, *, store: PartitionStore, consumer: Consumer, sink: KafkaSink, alerts: AlertRoute
+    ) -> None:
+        self._store = store
+        self._consumer = consumer
+        self._sink = sink
+        self._alerts = alerts
+        self._owned: dict[Key, OwnedPartition] = {}
+        self._declared: set[str] = set()
+        self.generation = 0
+        self.joined = False
+
+    def __iter__(self) -> Iterator[OwnedPartition]:
+        return iter(list(self._owned.values()))
+
+    def __len__(self) -> int:
+        return len(self._owned)
+
+    def get(self, topic: str, partition: int) -> OwnedPartition | None:
+        """The partition, or None when it is not ours."""
+        return self._owned.get((topic, partition))
+
+    def owned(self, topic: str, partition: int) -> OwnedPartition:
+        """The partition; asking for one that is not ours is a programming error."""
+        return self._owned[topic, partition]
+
+    def positions(self) -> list[TopicPartition]:
+        """Every owned partition, for pausing and resuming."""
+        return [TopicPartition(topic, partition) for topic, partition in self._owned]
+
+    # ---- callbacks of the consumer group
+
+    # the client calls these with its consumer
+
+    def on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Claim the partitions and consume each from the offset that Redis holds."""
+        self.generation += 1
+        self.joined = True
+        starts = [self._claim(at.topic, at.partition) for at in partitions]
+        consumer.incremental_assign(starts)
+        log.info('assigned partitions="%s"', _names(partitions))
+
+    def on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Commit what the partitions have counted, then let go of them."""
+        self.generation += 1
+        leaving = [owned for at in partitions if (owned := self.get(at.topic, at.partition))]
+        self.before_revoke(leaving)
+        self._drop(partitions)
+        log.info('revoked partitions="%s"', _names(partitions))
+
+    def on_lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Another worker may own them already: drop everything uncommitted."""
+        self.generation += 1
+        self._drop(partitions)
+        log.warning('lost partitions="%s"', _names(partitions))
+
+    def _drop(self, partitions: Sequence[TopicPartition]) -> None:
+        for at in partitions:
+            self._owned.pop((at.topic, at.partition), None)
+
+    # ---- claiming
+
+    def reclaim(self, owned: OwnedPartition) -> None:
+        """Redis went back, or our epoch is gone: drop what was counted, claim again, seek."""
+        self.generation += 1
+        self._consumer.seek(self._claim(owned.topic, owned.partition))
+
+    def release(self, owned: OwnedPartition) -> None:
+        """Another owner is ahead of us: stop consuming until the group decides."""
+        self._drop([TopicPartition(owned.topic, owned.partition)])
+        self._consumer.incremental_unassign([TopicPartition(owned.topic, owned.partition)])
+
+    def _claim(self, topic: str, partition: int) -> TopicPartition:
+        where = f"{topic}[{partition}]"
+        low, high = self._bounds(topic, partition)
+        claim = self._patiently(lambda: self._store.claim(topic, partition))
+        start = start_offset(claim, low, high, where=where)
+        owned = take_over(claim, start, topic=topic, partition=partition, sink=self._sink)
+        owned.generation = self.generation
+        owned.quiet_since_ms = time.monotonic_ns() // 1_000_000
+        owned.drain.send(self._patiently(lambda: self._store.undelivered(topic, partition)))
+        if start.lost:
+            log.error('records lost to retention partition="%s" lost="%s"', where, start.lost)
+            owned.messages.append(self._loss_alert(owned, start.lost, claim.watermark_ms or 0))
+        self._owned[topic, partition] = owned
+        return TopicPartition(topic, partition, start.offset)
+
+    def _loss_alert(self, owned: OwnedPartition, lost: int, at_ms: int) -> Message:
+        first = owned.position - lost
+        alert = data_loss(topic=owned.topic, partition=owned.partition, first=first, lost=lost, at_ms=at_ms)
+        return alert.to_message(self._alerts.topic, runbook_base_url=self._alerts.runbook_base_url)
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        at = TopicPartition(topic, partition)
+        try:
+            bounds = self._consumer.get_watermark_offsets(at, timeout=WATERMARK_TIMEOUT_S)
+            self._declare(topic)
+        except KafkaException as exc:
+            raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: {exc}") from exc
+        if bounds is None or OFFSET_INVALID in bounds:
+            raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: is its leader up?")
+        return bounds
+
+    def _declare(self, topic: str) -> None:
+        if topic in self._declared:
+            return
+        metadata = self._consumer.list_topics(topic, timeout=WATERMARK_TIMEOUT_S).topics[topic]
+        self._patiently(lambda: self._store.declare_topic(topic, len(metadata.partitions)))
+        self._declared.add(topic)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Retry through a Redis restart; a longer outage ends the worker, to be started again."""
+        deadline = time.monotonic() + CLAIM_BUDGET_S
+        while True:
+            try:
+                return call()
+            except redis.RedisError as exc:
+                if time.monotonic() > deadline:
+                    raise DependencyError(f"Redis: no answer while claiming partitions: {exc}") from exc
+                log.warning('redis unavailable while claiming reason="%s"', exc)
+                time.sleep(RETRY_S)
+
+
+def _names(partitions: Sequence[TopicPartition]) -> str:
+    return ",".join(f"{at.topic}[{at.partition}]" for at in partitions)

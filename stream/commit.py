@@ -1,0 +1,153 @@
+"""Committing: what the owned partitions have counted goes to Redis, each partition in one script."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from stream.errors import Fenced, OffsetMismatch
+from stream.keys import PaneKey
+from stream.messages import Message, home_partition, notices
+from stream.metrics import Metrics
+from stream.ownership import OwnedPartition
+from stream.panes import Pane
+from stream.sinks import KafkaSink
+from stream.store import PartitionCommit, PartitionStore
+from stream.windows import WindowSpec
+
+log = logging.getLogger(__name__)
+DLQ_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 10.0
+_JSON = msgspec.json.Encoder()
+
+
+class Committer:
+    """Commits partitions and publishes what the commits left in their outboxes.
+
+    Parameters
+    ----------
+    panes_topic, panes_partitions
+        Where the evaluators listen; a model's notices go to its home partition.
+    windows
+        By model: tells which panes may belong to windows that are closed already.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: PartitionStore,
+        sink: KafkaSink,
+        metrics: Metrics,
+        windows: Mapping[str, WindowSpec],
+        panes_topic: str,
+        panes_partitions: int,
+    ) -> None:
+        self._store = store
+        self._sink = sink
+        self._metrics = metrics
+        self._windows = windows
+        self._panes_topic = panes_topic
+        self._panes_partitions = panes_partitions
+        self._dead: list[Message] = []
+
+    def dead(self, message: Message) -> None:
+        """Hold a dead letter until the next commit, which acknowledges it first."""
+        self._dead.append(message)
+
+    def load(self, owned: OwnedPartition, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
+        """What earlier commits hold of the panes ``keys``."""
+        return self._store.load_panes(owned.topic, owned.partition, keys)
+
+    def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
+        """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.
+
+        The numbers are those of :mod:`stream.ingest`.
+
+        Raises
+        ------
+        DependencyError
+            Kafka does not take the dead letters. Nothing was committed.
+        redis.RedisError
+            Redis does not answer. Whether it committed is found out by committing the same again.
+        """
+        by_topic: dict[str, list[OwnedPartition]] = defaultdict(list)
+        for owned in partitions:
+            by_topic[owned.topic].append(owned)
+        # 1. dead letters
+        if self._dead:
+            self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S)
+            self._dead = []
+        refused: list[tuple[OwnedPartition, Exception]] = []
+        for topic, members in by_topic.items():
+            refused += self._commit_topic(topic, members)
+        return refused
+
+    def _commit_topic(
+        self, topic: str, members: Sequence[OwnedPartition]
+    ) -> list[tuple[OwnedPartition, Exception]]:
+        started = time.perf_counter()
+        now_ms = time.time_ns() // 1_000_000
+        commits = {owned.partition: owned.to_commit(self._notices(owned)) for owned in members}
+        # 2. counts with offsets
+        outcomes = self._store.commit(topic, commits)
+        seconds = time.perf_counter() - started
+        refused: list[tuple[OwnedPartition, Exception]] = []
+        for owned in members:
+            outcome = outcomes[owned.partition]
+            self._metrics.commit(topic, _result(outcome), seconds=seconds, now_ms=now_ms)
+            if outcome is not None:
+                refused.append((owned, outcome))
+                continue
+            # 3. publish
+            self._landed(owned, commits[owned.partition])
+        return refused
+
+    def _landed(self, owned: OwnedPartition, commit: PartitionCommit) -> None:
+        owned.landed(commit)
+        if commit.totals.get("lost"):
+            self._metrics.lost(owned.topic, commit.totals["lost"])
+
+    def _notices(self, owned: OwnedPartition) -> list[Message]:
+        closes_at = {
+            key: key.start_ms + (spec := self._windows[key.model]).slide_ms + spec.grace_ms
+            for key in owned.intake.dirty
+        }
+        keys = owned.intake.announce(closes_at, again=owned.was_idle)
+        return [
+            Message(
+                self._panes_topic,
+                notice.model.encode(),
+                _JSON.encode(notice),
+                partition=home_partition(notice.model, self._panes_partitions),
+            )
+            for notice in notices(owned.topic, owned.partition, keys)
+        ]
+
+    def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:
+        """Serve delivery reports and repeat what was refused; how many messages are not acknowledged yet."""
+        self._sink.poll()
+        waiting = 0
+        for owned in partitions:
+            owned.drain.retry()
+            waiting += len(owned.drain)
+        self._metrics.outbox("partitions", waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Wait for the messages under way; what is not acknowledged stays in its outbox."""
+        left = self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
+        if left:
+            log.warning('left in the outbox messages="%s"', left)
+
+
+def _result(outcome: Exception | None) -> str:
+    if outcome is None:
+        return "ok"
+    if isinstance(outcome, Fenced):
+        return "fenced"
+    assert isinstance(outcome, OffsetMismatch)
+    return "mismatch"

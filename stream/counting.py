@@ -1,0 +1,149 @@
+"""From a decoded batch to counts per partition and pane. Pure: arrays in, panes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import Counts, Reference
+from stream.codec import Batch, Block, Rejected
+from stream.keys import PaneKey
+from stream.panes import GroupedRows, Pane, group_rows
+from stream.windows import WindowSpec
+
+FUTURE = "future_timestamp"
+NO_WATERMARK_MS = -(2**62)
+_JSON = msgspec.json.Encoder()
+
+
+@dataclass
+class Delta:
+    """What a batch adds to one partition."""
+
+    panes: dict[PaneKey, Pane] = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    max_ts_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A batch's deltas by partition index, and every row that was refused, with the reason."""
+
+    deltas: list[Delta]
+    rejected: list[Rejected]
+
+
+@dataclass(frozen=True)
+class BatchCounter:
+    """Counts the blocks of one topic.
+
+    Parameters
+    ----------
+    references
+        By (model, version), already restricted to the columns of this topic's source.
+    windows
+        By model.
+    restate_ms
+        How long after a window closed an event can still restate it; later ones are counted as late only.
+    """
+
+    references: Mapping[tuple[str, str], Reference]
+    windows: Mapping[str, WindowSpec]
+    restate_ms: int
+
+    def count(
+        self,
+        batch: Batch,
+        partition: NDArray[np.intp],
+        watermarks_ms: Sequence[int | None],
+        *,
+        newest_ms: int,
+    ) -> Counted:
+        """Split a batch over its partitions.
+
+        Parameters
+        ----------
+        partition
+            (n,) index into ``watermarks_ms`` of each row of the batch.
+        newest_ms
+            Rows with a later event time come from the future: they are refused and never move a watermark.
+        """
+        deltas = [Delta() for _ in watermarks_ms]
+        behind = np.array([NO_WATERMARK_MS if ms is None else ms for ms in watermarks_ms], dtype=np.int64)
+        future = batch.ts_ms > newest_ms
+        rejected = list(batch.rejected)
+        rejected += [
+            Rejected(row, FUTURE, f"ts {int(batch.ts_ms[row])} is later than {newest_ms}: check the clock")
+            for row in np.flatnonzero(future).tolist()
+        ]
+        for block in batch.blocks:
+            self._count_block(block, partition, behind, newest_ms, deltas)
+        _count_unknown(batch, partition, deltas)
+        for row in rejected:
+            deltas[partition[row.row]].totals["rejected"] += 1
+        _advance(np.where(future, -1, batch.ts_ms), partition, deltas)
+        return Counted(deltas, rejected)
+
+    def _count_block(
+        self,
+        block: Block,
+        partition: NDArray[np.intp],
+        behind: NDArray[np.int64],
+        newest_ms: int,
+        deltas: list[Delta],
+    ) -> None:
+        spec = self.windows[block.model]
+        at = partition[block.rows]
+        starts = block.ts_ms - block.ts_ms % spec.slide_ms
+        late = starts + spec.too_late_at(0, self.restate_ms) <= behind[at]
+        kept = ~late & (block.ts_ms <= newest_ms)
+        for index, n in enumerate(np.bincount(at[late], minlength=len(deltas))):
+            if n:
+                deltas[index].totals["late"] += int(n)
+        columns = block.columns
+        ts_ms = block.ts_ms
+        if not kept.all():
+            columns = {name: values[kept] for name, values in columns.items()}
+            ts_ms, at = ts_ms[kept], at[kept]
+        if not len(ts_ms):
+            return
+        rows = group_rows(at, ts_ms, spec.slide_ms, partitions=len(deltas))
+        self._add_groups(replace(block, columns=columns, ts_ms=ts_ms), rows, deltas)
+
+    def _add_groups(self, block: Block, rows: GroupedRows, deltas: list[Delta]) -> None:
+        reference, ts_ms = self.references[block.model, block.version], block.ts_ms
+        groups = len(rows.partitions)
+        cells = reference.binning.count(block.columns, rows.group, groups)
+        sizes = np.bincount(rows.group, minlength=groups)
+        oldest = np.full(groups, np.iinfo(np.int64).max)
+        newest = np.full(groups, -1)
+        np.minimum.at(oldest, rows.group, ts_ms)
+        np.maximum.at(newest, rows.group, ts_ms)
+        for g in range(groups):
+            delta = deltas[rows.partitions[g]]
+            key = PaneKey(block.model, block.version, int(rows.starts_ms[g]), reference.fingerprint)
+            delta.panes[key] = Pane(Counts(cells[g]), int(oldest[g]), int(newest[g]))
+            delta.totals["events"] += int(sizes[g])
+
+
+def _count_unknown(batch: Batch, partition: NDArray[np.intp], deltas: list[Delta]) -> None:
+    for (model, version), rows in batch.unknown.items():
+        name = _JSON.encode([model, version]).decode()
+        for index, n in enumerate(np.bincount(partition[rows], minlength=len(deltas))):
+            if n:
+                deltas[index].unknown[name] += int(n)
+                deltas[index].totals["unknown"] += int(n)
+
+
+def _advance(ts_ms: NDArray[np.int64], partition: NDArray[np.intp], deltas: list[Delta]) -> None:
+    newest = np.full(len(deltas), -1, dtype=np.int64)
+    np.maximum.at(newest, partition, ts_ms)
+    for delta, ms in zip(deltas, newest.tolist(), strict=True):
+        if ms >= 0:
+            delta.max_ts_ms = ms

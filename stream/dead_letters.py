@@ -1,0 +1,41 @@
+"""Dead letters: a record that does not decode, unchanged, with the reason in its headers.
+
+The header names are Kafka Connect's, under our own prefix; ``id`` (topic-partition-offset) makes a replay
+recognisable.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Message as Record
+
+from stream.messages import Message
+
+PREFIX = "driftstream.errors."
+
+
+def dead_letter(
+    record: Record, *, dlq_topic: str, reason: str, detail: str, stage: str = "decode"
+) -> Message:
+    """Return the dead letter of ``record``: same key, bytes and headers, and why it was refused."""
+    topic, partition, offset = str(record.topic()), record.partition(), record.offset()
+    why = {
+        "id": f"{topic}-{partition}-{offset}",
+        "topic": topic,
+        "partition": str(partition),
+        "offset": str(offset),
+        "stage": stage,
+        "reason": reason,
+        "exception.message": detail,
+    }
+    headers = [(name, _bytes(value)) for name, value in _pairs(record)]
+    headers += [(PREFIX + name, value.encode()) for name, value in why.items()]
+    return Message(dlq_topic, _bytes(record.key()), _bytes(record.value()), headers)
+
+
+def _pairs(record: Record) -> list[tuple[str, str | bytes | None]]:
+    headers = record.headers() or []
+    return list(headers.items()) if isinstance(headers, dict) else list(headers)
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,84 @@
+"""The evaluation of one model: closed windows in, records and alerts out. Pure and deterministic.
+
+Replay and the Faust agents run this very class. Windows of a series arrive in order of their ends; each
+brings the counts of its newest pane (the decision looks back over disjoint panes) and of the whole window
+(which is shown).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from detectors import DetectorError
+from stream.alerts import Alert
+from stream.errors import CorruptState
+from stream.incidents import Incident
+from stream.packing import Kind, pack, unpack
+from stream.records import WindowRecord
+from stream.series import ClosedWindow, ModelPlan, Series, SeriesKey, SeriesState
+
+_MSGPACK = msgspec.msgpack.Encoder()
+
+
+class _ModelState(msgspec.Struct, array_like=True):
+    sequence: int
+    series: list[SeriesState]
+
+
+class ModelEvaluation:
+    """All series of one model, and the numbers of its outbox messages.
+
+    ``sequence`` is the number of the last message; it is part of the state, so a message's number is decided
+    by the same compare-and-set as the verdict it carries.
+    """
+
+    def __init__(self, plan: ModelPlan) -> None:
+        self.plan = plan
+        self.sequence = 0
+        self._series = {key: Series(plan, key) for key in plan.references}
+
+    def is_evaluated(self, key: SeriesKey, end_ms: int) -> bool:
+        """Whether the window was evaluated, or lies before one that was."""
+        return end_ms <= self._series[key].last_end_ms
+
+    def last_end_ms(self, key: SeriesKey) -> int:
+        """End of the last evaluated window of the series, 0 = none."""
+        return self._series[key].last_end_ms
+
+    def evaluate(self, key: SeriesKey, window: ClosedWindow) -> tuple[WindowRecord, list[Alert]]:
+        """Decide on a window that follows all evaluated ones."""
+        return self._series[key].evaluate(window)
+
+    def restate(self, key: SeriesKey, window: ClosedWindow) -> WindowRecord | None:
+        """Count late events into a window evaluated before; None when nothing changed."""
+        return self._series[key].restate(window)
+
+    def open_incidents(self) -> list[tuple[SeriesKey, Incident]]:
+        """Every open incident."""
+        return [(key, each) for key, series in self._series.items() for each in series.book.snapshot()]
+
+    def to_bytes(self) -> bytes:
+        """Packed state."""
+        series = [self._series[key].snapshot() for key in sorted(self._series)]
+        return pack(Kind.MODEL_STATE, _MSGPACK.encode(_ModelState(self.sequence, series)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, plan: ModelPlan) -> ModelEvaluation:
+        """Inverse of :meth:`to_bytes`; series that the plan no longer has are dropped.
+
+        Raises
+        ------
+        CorruptState
+            The bytes fail a check.
+        """
+        try:
+            state = msgspec.msgpack.decode(unpack(Kind.MODEL_STATE, data), type=_ModelState)
+            evaluation = cls(plan)
+            evaluation.sequence = state.sequence
+            for each in state.series:
+                series = evaluation._series.get(SeriesKey(each.source, each.version))
+                if series is not None:
+                    series.restore(each)
+        except (msgspec.MsgspecError, DetectorError) as exc:
+            raise CorruptState(f"stored state of model {plan.model}: {exc}") from exc
+        return evaluation

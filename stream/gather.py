@@ -1,0 +1,124 @@
+"""Gathering a batch of records from the consumer, across hand-overs of partitions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Message as Record
+from numpy.typing import NDArray
+
+from stream.assignment import Assignment
+from stream.errors import DependencyError
+from stream.ownership import OwnedPartition
+
+log = logging.getLogger(__name__)
+CHUNK = 500  # records a consume call: with more, the live objects fall out of the processor's cache
+POLL_S = 0.05
+_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001  # the client's spelling
+_END = KafkaError._PARTITION_EOF  # noqa: SLF001
+_ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
+
+
+@dataclass(frozen=True)
+class TopicBatch:
+    """Records of one topic, the partitions they came from, and each record's index into those."""
+
+    topic: str
+    records: Sequence[Record]
+    owned: list[OwnedPartition]
+    at: NDArray[np.intp]
+
+    def next_offsets(self) -> list[int]:
+        """Per partition, the offset after its last record of the batch."""
+        lasts = [int(np.flatnonzero(self.at == index)[-1]) for index in range(len(self.owned))]
+        return [int(self.records[last].offset() or 0) + 1 for last in lasts]
+
+
+def gather(
+    consumer: Consumer, assignment: Assignment, *, limit: int, unless: Callable[[], bool]
+) -> list[Record]:
+    """About ``limit`` records of partitions that are ours; errors and ends of partitions are taken out.
+
+    Callbacks of the group run inside. What was gathered of a partition before it changed hands is dropped:
+    its new owner, possibly we again, reads it from the offset that Redis holds.
+
+    Parameters
+    ----------
+    unless
+        Stops gathering early (a shutdown).
+
+    Raises
+    ------
+    DependencyError
+        A subscribed topic is gone.
+    """
+    records: list[Record] = []
+    while len(records) < limit and not unless():
+        before = assignment.generation
+        chunk = consumer.consume(CHUNK, POLL_S)
+        if assignment.generation != before:
+            records = held_since(assignment, records, before)
+            chunk = held_since(assignment, chunk, assignment.generation)
+        events = [record for record in chunk if record.error() is not None]
+        records += [record for record in chunk if record.error() is None] if events else chunk
+        before = assignment.generation
+        for event in events:
+            _handle(assignment, event)
+        if assignment.generation != before:
+            records = held_since(assignment, records, before)
+        if len(chunk) < CHUNK:
+            break
+    return records
+
+
+def held_since(assignment: Assignment, records: Sequence[Record], generation: int) -> list[Record]:
+    """Records whose partition has been ours without a break since ``generation``; errors pass."""
+
+    def ours(record: Record) -> bool:
+        owned = assignment.get(str(record.topic()), int(record.partition() or 0))
+        return record.error() is not None or (owned is not None and owned.generation <= generation)
+
+    return [record for record in records if ours(record)]
+
+
+def _handle(assignment: Assignment, event: Record) -> None:
+    error = event.error()
+    if error is None:
+        return
+    owned = assignment.get(str(event.topic()), int(event.partition() or 0))
+    if error.code() == _END:
+        if owned is not None:
+            owned.caught_up = True
+    elif error.code() in _OUT_OF_RANGE and owned is not None:
+        log.warning('offset out of range partition="%s[%s]"', owned.topic, owned.partition)
+        assignment.reclaim(owned)
+    elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise DependencyError(f"topic {event.topic()} is gone: create it with `driftstream topics create`")
+    else:
+        log.warning('consumer event reason="%s"', error.str())
+
+
+def split(assignment: Assignment, records: Sequence[Record], topics: Sequence[str]) -> list[TopicBatch]:
+    """Batches by topic, of records not counted yet."""
+    if len(topics) == 1:
+        return [_batch(assignment, topics[0], records)]
+    by_topic: dict[str, list[Record]] = {}
+    for record in records:
+        by_topic.setdefault(str(record.topic()), []).append(record)
+    return [_batch(assignment, topic, each) for topic, each in by_topic.items()]
+
+
+def _batch(assignment: Assignment, topic: str, records: Sequence[Record]) -> TopicBatch:
+    partition = np.array([record.partition() for record in records], dtype=np.intp)
+    present, first, at = np.unique(partition, return_index=True, return_inverse=True)
+    owned = [assignment.owned(topic, each) for each in present.tolist()]
+    oldest = [int(records[i].offset() or 0) for i in first.tolist()]
+    if any(offset < each.position for offset, each in zip(oldest, owned, strict=True)):
+        positions = [owned[i].position for i in at.tolist()]
+        fresh = [r for r, at_ in zip(records, positions, strict=True) if int(r.offset() or 0) >= at_]
+        return _batch(assignment, topic, fresh)
+    return TopicBatch(topic, records, owned, at.astype(np.intp))

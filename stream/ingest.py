@@ -1,0 +1,292 @@
+"""Ingest: batches of records to counts, counts and offsets to Redis in one atomic commit.
+
+One thread owns a consumer. It gathers records, decodes them into columns, counts columns into panes, and
+commits. A commit, in order:
+
+1. Dead letters are acknowledged by Kafka.
+2. One script a partition: epoch and offset are checked, then panes, outbox and the new offset are written.
+3. The outbox is published; what is acknowledged is trimmed by the next commit.
+4. The offset is committed to Kafka too, for lag tools only.
+
+A crash before 2 counts the records again from the stored offset; a crash after it never does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import redis
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Message as Record
+
+from stream.assignment import Assignment
+from stream.codec import Decoder
+from stream.commit import Committer
+from stream.counting import BatchCounter, Delta
+from stream.dead_letters import dead_letter
+from stream.errors import DependencyError, Fenced
+from stream.gather import TopicBatch, gather, split
+from stream.metrics import Metrics
+from stream.ownership import OwnedPartition
+
+log = logging.getLogger(__name__)
+HOLD_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestSpec:
+    """Limits and intervals of the ingest loop; times in ms."""
+
+    batch: int
+    flush_interval_ms: int
+    flush_events: int
+    out_of_orderness_ms: int
+    max_future_skew_ms: int
+    idle_after_ms: int
+    dlq_suffix: str
+    beat_interval_ms: int = 1_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input topic: how its records decode and how its columns count."""
+
+    topic: str
+    decoder: Decoder
+    counter: BatchCounter
+
+
+def monotonic_ms() -> int:
+    """The clock of timers."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class _RecordTimes(Sequence[int]):
+    """Kafka record times, looked up only where an event has none of its own."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
+        return int(self._records[row].timestamp()[1])
+
+
+class Ingest:
+    """The loop. :meth:`run` returns after :meth:`stop`; what it raises ends the worker."""
+
+    def __init__(
+        self,
+        spec: IngestSpec,
+        sources: Sequence[Source],
+        *,
+        consumer: Consumer,
+        assignment: Assignment,
+        committer: Committer,
+        metrics: Metrics,
+        beat: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.assignment = assignment
+        self._sources: Mapping[str, Source] = {source.topic: source for source in sources}
+        self._consumer = consumer
+        self._committer = committer
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._held = False
+        self._next_flush_ms = 0
+        self._next_beat_ms = 0
+        self._uncommitted = 0
+        self._beat_heard = beat
+        self._last_commit_ms = monotonic_ms()
+
+    # ---- life
+
+    def run(self) -> None:
+        """Consume until stopped; then commit, publish and leave the group."""
+        self.assignment.before_revoke = self._commit_leaving
+        self._consumer.subscribe(
+            list(self._sources),
+            on_assign=self.assignment.on_assign,
+            on_revoke=self.assignment.on_revoke,
+            on_lost=self.assignment.on_lost,
+        )
+        try:
+            while not self._stopping.is_set():
+                self.step()
+            self.commit()
+        finally:
+            self._consumer.close()
+            self._committer.close()
+
+    def stop(self) -> None:
+        """Ask the loop to end; safe from any thread and from a signal handler."""
+        self._stopping.set()
+
+    def step(self) -> None:
+        """One turn: gather, count, and commit when it is time."""
+        self._beat_heard()
+        records = gather(self._consumer, self.assignment, limit=self.spec.batch, unless=self._stopping.is_set)
+        if records:
+            self._uncommitted += len(records)
+            for batch in split(self.assignment, records, list(self._sources)):
+                self._count(batch)
+        now = monotonic_ms()
+        if self._uncommitted >= self.spec.flush_events or now >= self._next_flush_ms:
+            self.commit()
+        if now >= self._next_beat_ms:
+            self._next_beat_ms = now + self.spec.beat_interval_ms
+            self._beat(now)
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether this worker counts: a member of the group, its commits taken."""
+        if not self.assignment.joined:
+            return False, "not a member of the consumer group yet"
+        if self._held:
+            since_s = (monotonic_ms() - self._last_commit_ms) / 1000
+            return False, f"no commit was taken for {since_s:.0f} s: see the log"
+        return True, f"{len(self.assignment)} partitions"
+
+    # ---- records in
+
+    def _count(self, batch: TopicBatch) -> None:
+        source = self._sources[batch.topic]
+        decoded = source.decoder.decode(
+            [record.value() for record in batch.records], _RecordTimes(batch.records)
+        )
+        counted = source.counter.count(
+            decoded,
+            batch.at,
+            [owned.intake.watermark_ms for owned in batch.owned],
+            newest_ms=time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms,
+        )
+        self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
+        for refused in counted.rejected:
+            self._metrics.rejected(batch.topic, refused.reason)
+            self._committer.dead(
+                dead_letter(
+                    batch.records[refused.row],
+                    dlq_topic=batch.topic + self.spec.dlq_suffix,
+                    reason=refused.reason,
+                    detail=refused.detail,
+                )
+            )
+        now = monotonic_ms()
+        for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
+            owned.saw_records(now)
+            self._take(owned, delta)
+            owned.position = offset
+
+    def _take(self, owned: OwnedPartition, delta: Delta) -> None:
+        intake = owned.intake
+        missing = intake.missing(delta.panes)
+        for key, pane in self._committer.load(owned, missing).items():
+            intake.restore(key, pane)
+        for key, pane in delta.panes.items():
+            intake.add(key, pane)
+            self._metrics.events(owned.topic, key.model, pane.counts.n)
+        intake.totals.update(delta.totals)
+        intake.unknown.update(delta.unknown)
+        self._metrics.unknown_model(owned.topic, delta.totals["unknown"])
+        self._metrics.late(owned.topic, delta.totals["late"])
+        if delta.max_ts_ms is not None:
+            intake.advance(delta.max_ts_ms - self.spec.out_of_orderness_ms)
+
+    # ---- commits out
+
+    def commit(self) -> None:
+        """Commit what changed. While Redis or Kafka refuses, partitions are paused and the group is kept."""
+        now = monotonic_ms()
+        self._next_flush_ms = now + self.spec.flush_interval_ms
+        changed = [owned for owned in self.assignment if owned.changed]
+        try:
+            refused = self._committer.commit(changed)
+        except (redis.RedisError, DependencyError) as exc:
+            self._hold(exc)
+            return
+        self._release()
+        self._uncommitted = 0
+        self._last_commit_ms = now
+        for owned, reason in refused:
+            self._resolve(owned, reason)
+        self._committer.publish_again(self.assignment)
+        # 4. for lag tools; a failure here costs nothing
+        offsets = [
+            TopicPartition(o.topic, o.partition, o.position) for o in changed if o.committed is not None
+        ]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _commit_leaving(self, leaving: list[OwnedPartition]) -> None:
+        try:
+            self._committer.commit([owned for owned in leaving if owned.changed])
+        except (redis.RedisError, DependencyError) as exc:
+            log.warning('left uncommitted, the next owner counts it again reason="%s"', exc)
+
+    def _resolve(self, owned: OwnedPartition, reason: Exception) -> None:
+        log.warning('commit refused partition="%s[%s]" reason="%s"', owned.topic, owned.partition, reason)
+        if isinstance(reason, Fenced) and reason.stored > owned.epoch:
+            self.assignment.release(owned)
+            return
+        self._metrics.rewound(owned.topic)
+        self.assignment.reclaim(owned)
+
+    def _hold(self, reason: Exception) -> None:
+        self._next_flush_ms = monotonic_ms() + int(HOLD_S * 1000)
+        if not self._held:
+            log.error('commit failed, intake paused reason="%s"', reason)
+            self._held = True
+        positions = self.assignment.positions()
+        if positions:
+            self._consumer.pause(positions)
+
+    def _release(self) -> None:
+        if not self._held:
+            return
+        self._held = False
+        log.info("commits work again, intake resumed")
+        positions = self.assignment.positions()
+        if positions:
+            self._consumer.resume(positions)
+
+    # ---- idleness and gauges
+
+    def _beat(self, now_ms: int) -> None:
+        """Tell the evaluators which partitions are caught up and quiet, and the gauges where we are."""
+        idle = [owned for owned in self.assignment if self._is_idle(owned, now_ms)]
+        for owned in idle:
+            owned.idle_beat += 1
+        if idle and not self._held:
+            try:
+                refused = self._committer.commit(idle)
+            except (redis.RedisError, DependencyError) as exc:
+                self._hold(exc)
+                return
+            for owned, reason in refused:
+                self._resolve(owned, reason)
+        for topic in self._sources:
+            assigned = [owned for owned in self.assignment if owned.topic == topic]
+            self._metrics.partitions(topic, assigned=len(assigned), paused=len(assigned) if self._held else 0)
+            for owned in assigned:
+                self._gauge(owned)
+
+    def _is_idle(self, owned: OwnedPartition, now_ms: int) -> bool:
+        return (
+            owned.caught_up and not owned.changed and now_ms - owned.quiet_since_ms >= self.spec.idle_after_ms
+        )
+
+    def _gauge(self, owned: OwnedPartition) -> None:
+        try:
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(owned.topic, owned.partition), cached=True
+            )
+        except KafkaException:
+            high = -1
+        self._metrics.lag(owned.topic, owned.partition, max(high - owned.position, 0) if high >= 0 else None)
+        self._metrics.watermark(owned.topic, owned.partition, owned.intake.watermark_ms)

@@ -1,0 +1,102 @@
+"""Every Redis key, in one place. A hash tag keeps what must change together in one slot (Redis Cluster)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+_JSON = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, order=True)
+class PaneKey:
+    """One pane of one model version, as counted from one partition.
+
+    ``fingerprint`` is that of the reference whose bins counted it: a reference replaced under the same
+    version starts panes of its own, so counts of different bins never mix.
+    """
+
+    model: str
+    version: str
+    start_ms: int
+    fingerprint: str
+
+    def member(self) -> bytes:
+        """Unambiguous text of the key: a JSON array (names may hold any character)."""
+        return _JSON.encode([self.model, self.version, self.start_ms, self.fingerprint])
+
+    @classmethod
+    def from_member(cls, member: bytes) -> PaneKey:
+        """Inverse of :meth:`member`."""
+        return cls(*msgspec.json.decode(member, type=tuple[str, str, int, str]))
+
+
+@dataclass(frozen=True)
+class PartitionKeys:
+    """Keys of one input partition; all in the slot ``{topic:partition}``."""
+
+    prefix: str
+    topic: str
+    partition: int
+
+    @property
+    def _tag(self) -> str:
+        return f"{self.prefix}:{{{self.topic}:{self.partition}}}"
+
+    @property
+    def cursor(self) -> str:
+        """Hash: epoch, offset, watermark, idle, gap and the exact totals."""
+        return f"{self._tag}:cursor"
+
+    @property
+    def open(self) -> str:
+        """Sorted set: pane members by start."""
+        return f"{self._tag}:open"
+
+    @property
+    def outbox(self) -> str:
+        """Sorted set: messages not yet delivered, by sequence number."""
+        return f"{self._tag}:outbox"
+
+    @property
+    def unknown(self) -> str:
+        """Hash: model (and version) without a reference to the number of its events."""
+        return f"{self._tag}:unknown"
+
+    def pane(self, key: PaneKey) -> str:
+        """String: packed counts of one pane."""
+        return f"{self._tag}:pane:{key.member().decode()}"
+
+
+@dataclass(frozen=True)
+class ModelKeys:
+    """Keys of one model; all in the slot ``{model:name}``."""
+
+    prefix: str
+    model: str
+
+    @property
+    def state(self) -> str:
+        """Hash: revision and the packed state of the model's evaluation."""
+        return f"{self.prefix}:{{model:{self.model}}}:state"
+
+    @property
+    def outbox(self) -> str:
+        """Sorted set: messages not yet delivered, by sequence number."""
+        return f"{self.prefix}:{{model:{self.model}}}:outbox"
+
+
+def topic_key(prefix: str, topic: str) -> str:
+    """Hash: what all workers must agree on about a topic (its number of partitions)."""
+    return f"{prefix}:topic:{topic}"
+
+
+def worker_key(prefix: str, worker: str) -> str:
+    """Hash with a TTL: a live worker's address and role, for ``driftstream status``."""
+    return f"{prefix}:worker:{worker}"
+
+
+def workers_pattern(prefix: str) -> str:
+    """SCAN pattern of the live workers."""
+    return f"{prefix}:worker:*"

@@ -1,0 +1,131 @@
+"""A partition this worker owns, and the two ways it changes hands.
+
+Claiming one, in order:
+
+1. INCR the epoch in Redis: whoever owned it before is fenced from now on.
+2. Read offset and watermark beside it.
+3. Compare the offset with what Kafka still holds: a gap is data lost to retention and is told; an offset
+   past the end means that the topic was recreated and stops the worker.
+4. Consume from that offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stream.errors import StateError
+from stream.messages import Message
+from stream.panes import PartitionIntake
+from stream.sinks import KafkaSink, OutboxDrain
+from stream.store import Claim, PartitionCommit
+
+
+@dataclass
+class OwnedPartition:
+    """State of one claimed partition between two commits.
+
+    ``position`` is the offset after the last record counted, ``committed`` the one Redis holds (None = none
+    yet), ``generation`` the hand-over that made it ours.
+    """
+
+    topic: str
+    partition: int
+    epoch: int
+    position: int
+    committed: int | None
+    sequence: int
+    drain: OutboxDrain
+    intake: PartitionIntake = field(default_factory=PartitionIntake)
+    messages: list[Message] = field(default_factory=list)
+    idle_beat: int = 0
+    caught_up: bool = False
+    quiet_since_ms: int = 0
+    generation: int = 0
+    was_idle: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether a commit has anything to say."""
+        return self.committed != self.position or bool(self.messages or self.intake.totals)
+
+    def saw_records(self, monotonic_ms: int) -> None:
+        """Records arrived: the partition is active."""
+        self.was_idle = self.was_idle or self.idle_beat > 0
+        self.idle_beat = 0
+        self.caught_up = False
+        self.quiet_since_ms = monotonic_ms
+
+    def to_commit(self, notices: Sequence[Message]) -> PartitionCommit:
+        """The commit of everything counted so far, with its messages numbered for the outbox."""
+        messages = [*self.messages, *notices]
+        first = self.sequence + 1
+        numbered = [(first + i, message) for i, message in enumerate(messages)]
+        totals = dict(self.intake.totals)
+        if messages:
+            totals["sequence"] = len(messages)
+        return PartitionCommit(
+            epoch=self.epoch,
+            expected_offset=self.committed,
+            offset=self.position,
+            watermark_ms=self.intake.watermark_ms,
+            idle_beat=self.idle_beat,
+            panes={key: self.intake.panes[key] for key in self.intake.dirty},
+            messages=numbered,
+            delivered_to=self.drain.delivered_to,
+            totals=totals,
+            unknown=dict(self.intake.unknown),
+        )
+
+    def landed(self, commit: PartitionCommit) -> None:
+        """The commit is in Redis."""
+        self.committed = commit.offset
+        self.sequence += len(commit.messages)
+        self.messages.clear()
+        keep = {
+            key
+            for key in self.intake.panes
+            if commit.watermark_ms is None or self.intake.panes[key].max_ts_ms >= commit.watermark_ms
+        }
+        self.intake.committed(keep)
+        self.was_idle = False
+        self.drain.send(commit.messages)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to read from, and how many records between the cursor and there no longer exist."""
+
+    offset: int
+    lost: int
+
+
+def start_offset(claim: Claim, low: int, high: int, *, where: str) -> Start:
+    """Step 3 of claiming: the offset to consume from, given what Kafka still holds (``[low, high)``).
+
+    Raises
+    ------
+    StateError
+        The cursor lies past the end: the topic was deleted and recreated.
+    """
+    if claim.offset is None:
+        return Start(low, 0)
+    if claim.offset > high:
+        raise StateError(
+            f"{where}: Redis holds offset {claim.offset} but the topic ends at {high}: it was recreated; "
+            "delete its cursor keys, or choose another redis.prefix, to count it from its start"
+        )
+    if claim.offset < low:
+        return Start(low, low - claim.offset)
+    return Start(claim.offset, 0)
+
+
+def take_over(claim: Claim, start: Start, *, topic: str, partition: int, sink: KafkaSink) -> OwnedPartition:
+    """The partition as claimed; records lost to retention are already in its totals."""
+    owned = OwnedPartition(
+        topic, partition, claim.epoch, start.offset, claim.offset, claim.sequence, OutboxDrain(sink)
+    )
+    owned.intake.watermark_ms = claim.watermark_ms
+    if start.lost:
+        owned.intake.totals["lost"] += start.lost
+    return owned

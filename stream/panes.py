@@ -1,0 +1,156 @@
+"""Panes: a partition's counts of one slice of event time, and how batches of events become them.
+
+Pure: decoded blocks in, changed panes out. Everything a partition counts between two commits lives in
+:class:`PartitionIntake`, so a failed commit is undone by dropping the object.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import CorruptBytes, Counts
+from stream.errors import CorruptState
+from stream.keys import PaneKey
+from stream.packing import Kind, pack, unpack
+
+_SPAN = struct.Struct("<qq")
+NO_EVENT_MS = -1
+
+
+@dataclass
+class Pane:
+    """Counts of one slice and the span of event times seen."""
+
+    counts: Counts
+    min_ts_ms: int = NO_EVENT_MS
+    max_ts_ms: int = NO_EVENT_MS
+
+    def add(self, counts: Counts, min_ts_ms: int, max_ts_ms: int) -> None:
+        """Merge ``counts`` in place and widen the span."""
+        self.counts.merge(counts)
+        self.min_ts_ms = min_ts_ms if self.min_ts_ms == NO_EVENT_MS else min(self.min_ts_ms, min_ts_ms)
+        self.max_ts_ms = max(self.max_ts_ms, max_ts_ms)
+
+    def to_bytes(self) -> bytes:
+        """Packed form, exact."""
+        return pack(Kind.PANE, _SPAN.pack(self.min_ts_ms, self.max_ts_ms) + self.counts.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Pane:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises
+        ------
+        CorruptState
+            The bytes fail a check.
+        """
+        payload = unpack(Kind.PANE, data)
+        if len(payload) < _SPAN.size:
+            raise CorruptState(f"stored pane: a payload of {len(payload)} bytes is too short")
+        min_ts_ms, max_ts_ms = _SPAN.unpack_from(payload)
+        try:
+            counts = Counts.from_bytes(payload[_SPAN.size :])
+        except CorruptBytes as exc:
+            raise CorruptState(f"stored pane: {exc}") from exc
+        return cls(counts, min_ts_ms, max_ts_ms)
+
+
+@dataclass
+class PartitionIntake:
+    """What one partition has counted since it was assigned, and what of it is not committed yet.
+
+    ``panes`` holds the full counts of every pane touched lately (so that a commit can overwrite), ``dirty``
+    the keys to write, ``totals`` the increments of the exact counters kept beside the offset.
+    """
+
+    watermark_ms: int | None = None
+    panes: dict[PaneKey, Pane] = field(default_factory=dict)
+    dirty: set[PaneKey] = field(default_factory=set)
+    totals: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    _announced: set[PaneKey] = field(default_factory=set)
+
+    def missing(self, keys: Iterable[PaneKey]) -> list[PaneKey]:
+        """Keys whose earlier counts must be loaded before they can be added to."""
+        return [key for key in keys if key not in self.panes]
+
+    def restore(self, key: PaneKey, pane: Pane) -> None:
+        """Put back a pane as it was committed."""
+        self.panes[key] = pane
+        self._announced.add(key)
+
+    def add(self, key: PaneKey, pane: Pane) -> None:
+        """Merge a batch's counts of one pane."""
+        held = self.panes.get(key)
+        if held is None:
+            self.panes[key] = pane
+        else:
+            held.add(pane.counts, pane.min_ts_ms, pane.max_ts_ms)
+        self.dirty.add(key)
+        self.events += pane.counts.n
+
+    def advance(self, watermark_ms: int) -> None:
+        """Move the watermark forward; it never goes back."""
+        if self.watermark_ms is None or watermark_ms > self.watermark_ms:
+            self.watermark_ms = watermark_ms
+
+    def announce(self, closes_at: Mapping[PaneKey, int], *, again: bool) -> list[PaneKey]:
+        """Dirty panes that the evaluator must hear of: new ones, and those that may be closed already.
+
+        ``closes_at`` gives the watermark at which a pane's first window closes; ``again`` announces all of
+        them (after an idle spell the global watermark may have gone by).
+        """
+        behind = self.watermark_ms
+        news = [
+            key
+            for key in self.dirty
+            if again
+            or key not in self._announced
+            or (behind is not None and closes_at.get(key, behind) <= behind)
+        ]
+        return sorted(news)
+
+    def committed(self, keep: Iterable[PaneKey]) -> None:
+        """After a commit landed: forget the increments, and every clean pane that is not in ``keep``."""
+        self._announced |= self.dirty
+        self.dirty.clear()
+        self.totals.clear()
+        self.unknown.clear()
+        self.events = 0
+        kept = set(keep)
+        self.panes = {key: pane for key, pane in self.panes.items() if key in kept}
+        self._announced &= kept
+
+
+@dataclass(frozen=True)
+class GroupedRows:
+    """Rows of a block split by (partition, pane): ``group[i]`` is row i's group, -1 = not counted."""
+
+    partitions: NDArray[np.intp]
+    starts_ms: NDArray[np.int64]
+    group: NDArray[np.intp]
+
+
+def group_rows(
+    partition: NDArray[np.intp], ts_ms: NDArray[np.int64], slide_ms: int, *, partitions: int
+) -> GroupedRows:
+    """Group rows by partition index and pane, in one sort.
+
+    Parameters
+    ----------
+    partition, ts_ms
+        Index of each row's partition in ``[0, partitions)`` and its event time in ms; both (n,).
+    """
+    pane = ts_ms // slide_ms
+    combined = pane * partitions + partition
+    unique, group = np.unique(combined, return_inverse=True)
+    return GroupedRows(
+        (unique % partitions).astype(np.intp), unique // partitions * slide_ms, group.astype(np.intp)
+    )

@@ -1,0 +1,55 @@
+"""A live worker's entry in Redis, so that ``driftstream status`` can list who runs where."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import redis
+
+from stream.keys import worker_key
+
+log = logging.getLogger(__name__)
+TTL_MS = 15_000
+REFRESH_S = 5.0
+
+
+class Presence:
+    """Keeps the entry alive while the context lasts. Redis being away is no reason to fail: it comes back."""
+
+    def __init__(self, client: redis.Redis, prefix: str, name: str, about: Mapping[str, str]) -> None:
+        self._client = client
+        self._key = worker_key(prefix, name)
+        self._about: dict[Any, Any] = dict(about)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, name="presence", daemon=True)
+
+    def __enter__(self) -> Presence:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._client.delete(self._key)
+        except redis.RedisError as exc:
+            log.warning('entry left to expire key="%s" reason="%s"', self._key, exc)
+        self._client.close()
+
+    def _refresh(self) -> None:
+        while True:
+            try:
+                with self._client.pipeline() as pipe:
+                    pipe.hset(self._key, mapping=self._about)
+                    pipe.pexpire(self._key, TTL_MS)
+                    pipe.execute()
+            except redis.RedisError as exc:
+                log.debug('entry not refreshed key="%s" reason="%s"', self._key, exc)
+            if self._ended.wait(REFRESH_S):
+                return

@@ -1,0 +1,73 @@
+"""The record of an evaluated window: the object on ``drift.metrics`` and in ``replay --output json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from detectors import FeatureVerdict
+from stream.alerts import digest
+from stream.messages import Message
+
+_JSON = msgspec.json.Encoder()
+_OWN_KEYS = ("name", "cells")  # the name is the key, moved cells stand only where something drifted
+
+
+class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Every number of one window of one model version.
+
+    ``source`` tells whether inference or label events were counted; ``n`` is the number of events in
+    ``[window_start_ms, window_end_ms)``; ``revision`` grows when late events restate the window.
+    ``closed_by`` is ``watermark``, or ``idle`` when the stream had gone quiet.
+    """
+
+    model: str
+    version: str
+    source: str
+    window_start_ms: int
+    window_end_ms: int
+    n: int
+    status: str
+    severity: str
+    drifted: list[str]
+    features: dict[str, dict[str, Any]]
+    revision: int = 0
+    closed_by: str = "watermark"
+    reference: str = ""
+
+    @property
+    def id(self) -> str:
+        """Deterministic identity of this revision of this window."""
+        return digest(self.model, self.version, self.source, self.window_end_ms, self.revision)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON would give them."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def to_json(self) -> bytes:
+        """One line of JSON."""
+        return _JSON.encode(self)
+
+    def to_message(self, topic: str) -> Message:
+        """The Kafka record, keyed by model."""
+        return Message(topic, self.model.encode(), self.to_json(), [("id", self.id.encode())])
+
+
+def features_of(features: Iterable[FeatureVerdict]) -> dict[str, dict[str, Any]]:
+    """The verdicts of features as plain values, by name."""
+    return {feature.name: _plain(feature) for feature in features}
+
+
+def _plain(feature: FeatureVerdict) -> dict[str, Any]:
+    plain = {
+        field.name: getattr(feature, field.name)
+        for field in dataclasses.fields(feature)
+        if field.name not in _OWN_KEYS
+    }
+    if feature.cells:
+        plain["cells"] = [dataclasses.asdict(cell) for cell in feature.cells]
+    return plain

@@ -1,0 +1,180 @@
+"""One series: a model version's windows from one source of events, in order. Pure and deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from detectors import Counts, Monitor, Reference
+from detectors.evidence import Evidence
+from stream.alerts import Alert
+from stream.incidents import Incident, IncidentBook, IncidentPolicy
+from stream.records import WindowRecord, features_of
+from stream.windows import WindowSpec
+
+
+@dataclass(frozen=True, order=True)
+class SeriesKey:
+    """What is evaluated on its own: one version of a model, from one source of events."""
+
+    source: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlan:
+    """What a model is compared with and how.
+
+    Parameters
+    ----------
+    references
+        Per series, already restricted to the columns of its source.
+    restate_ms
+        How long an evaluated window is remembered, so that late events can restate it.
+    """
+
+    model: str
+    windows: WindowSpec
+    references: Mapping[SeriesKey, Reference]
+    min_samples: int
+    min_effect: float
+    arl: float
+    restate_ms: int
+    incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
+
+    @property
+    def monitor_options(self) -> dict[str, Any]:
+        """Options of the monitors."""
+        return {
+            "arl": self.arl,
+            "min_effect": self.min_effect,
+            "min_samples": self.min_samples,
+            "window_slices": self.windows.size_ms // self.windows.slide_ms,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedWindow:
+    """Counts of one closed window ``[end - size, end)`` and of its newest pane."""
+
+    end_ms: int
+    newest: Counts
+    whole: Counts
+    closed_by: str = "watermark"
+
+
+class Evaluated(msgspec.Struct, array_like=True):
+    """What is remembered of an evaluated window: enough to restate it."""
+
+    n: int
+    revision: int
+    status: str
+    severity: str
+    drifted: list[str]
+
+
+class SeriesState(msgspec.Struct, array_like=True):
+    """What a series is stored as."""
+
+    source: str
+    version: str
+    fingerprint: str
+    monitor: bytes
+    last_end_ms: int
+    evaluated: dict[int, Evaluated]
+    incidents: list[Incident]
+
+
+class Series:
+    """Monitor, remembered windows and incidents of one series."""
+
+    def __init__(self, plan: ModelPlan, key: SeriesKey) -> None:
+        self.plan = plan
+        self.key = key
+        self.reference = plan.references[key]
+        self.monitor = Monitor(self.reference, **plan.monitor_options)
+        self._evidence = Evidence(self.reference)
+        self.last_end_ms = 0
+        self.evaluated: dict[int, Evaluated] = {}
+        self.book = IncidentBook(plan.incidents)
+
+    def evaluate(self, window: ClosedWindow) -> tuple[WindowRecord, list[Alert]]:
+        """Decide on the next window."""
+        verdict = self.monitor.update_counts(
+            window.newest, window=window.whole, timestamp_ms=window.end_ms - self.plan.windows.slide_ms
+        )
+        drifted = list(verdict.drifted_names)
+        memory = Evaluated(window.whole.n, 0, verdict.status, verdict.severity, drifted)
+        record = self._record(window, memory, features_of(verdict.features))
+        self._remember(window.end_ms, memory)
+        return record, self.book.update(record)
+
+    def restate(self, window: ClosedWindow) -> WindowRecord | None:
+        """The record of a window again, with its late events: new counts, the old decision."""
+        if window.end_ms <= self._forgotten_ms:
+            return None
+        memory = self.evaluated.get(window.end_ms)
+        if memory is not None and memory.n == window.whole.n:
+            return None
+        status = "not_enough_data" if memory is None else memory.status
+        if memory is None:
+            memory = Evaluated(0, -1, status, "none", [])
+        restated = Evaluated(
+            window.whole.n, memory.revision + 1, memory.status, memory.severity, memory.drifted
+        )
+        self.evaluated[window.end_ms] = restated
+        return self._record(window, restated, features_of(self._evidence.describe(window.whole, None)))
+
+    def _remember(self, end_ms: int, memory: Evaluated) -> None:
+        self.last_end_ms = max(self.last_end_ms, end_ms)
+        self.evaluated[end_ms] = memory
+        oldest = self._forgotten_ms
+        self.evaluated = {end: each for end, each in self.evaluated.items() if end > oldest}
+
+    @property
+    def _forgotten_ms(self) -> int:
+        """Windows that end at or before this are not remembered: their panes may have expired."""
+        return self.last_end_ms - self.plan.restate_ms - self.plan.windows.size_ms
+
+    def _record(
+        self, window: ClosedWindow, memory: Evaluated, features: dict[str, dict[str, object]]
+    ) -> WindowRecord:
+        return WindowRecord(
+            model=self.plan.model,
+            version=self.key.version,
+            source=self.key.source,
+            window_start_ms=window.end_ms - self.plan.windows.size_ms,
+            window_end_ms=window.end_ms,
+            n=window.whole.n,
+            status=memory.status,
+            severity=memory.severity,
+            drifted=memory.drifted,
+            features=features,
+            revision=memory.revision,
+            closed_by=window.closed_by,
+            reference=self.reference.fingerprint,
+        )
+
+    def snapshot(self) -> SeriesState:
+        """The series as it is stored."""
+        return SeriesState(
+            self.key.source,
+            self.key.version,
+            self.reference.fingerprint,
+            self.monitor.to_bytes(),
+            self.last_end_ms,
+            self.evaluated,
+            self.book.snapshot(),
+        )
+
+    def restore(self, state: SeriesState) -> None:
+        """Take up a snapshot; a replaced reference starts the monitor anew and keeps the rest."""
+        plan = self.plan
+        if state.fingerprint == self.reference.fingerprint:
+            self.monitor = Monitor.from_bytes(state.monitor, self.reference, **plan.monitor_options)
+        self.last_end_ms = state.last_end_ms
+        self.evaluated = state.evaluated
+        self.book = IncidentBook(plan.incidents, state.incidents)

@@ -1,0 +1,142 @@
+"""Out of Kafka's door: produce, wait for the acknowledgement, and only then forget.
+
+A message that is committed to an outbox is produced until the broker has acknowledged it. A crash in between
+repeats it with the same id; it is never lost. Dead letters are acknowledged before their offsets commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from stream.errors import DependencyError
+from stream.messages import Message
+from stream.store import Sequenced
+
+log = logging.getLogger(__name__)
+PARTITION_UA = -1  # librdkafka's: let the partitioner choose
+
+Delivered = Callable[[KafkaError | None, object], None]
+
+
+class KafkaSink:
+    """Produces messages on one idempotent, acks=all producer.
+
+    Parameters
+    ----------
+    producer
+        A configured ``confluent_kafka.Producer``; its queue bounds the memory.
+    """
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def produce(self, message: Message, on_delivery: Delivered) -> None:
+        """Enqueue; a full queue serves deliveries until there is room."""
+        partition = PARTITION_UA if message.partition is None else message.partition
+        while True:
+            try:
+                self._producer.produce(
+                    message.topic,
+                    value=message.value,
+                    key=message.key,
+                    headers=list(message.headers),
+                    on_delivery=on_delivery,
+                    partition=partition,
+                )
+            except BufferError:
+                self._producer.poll(0.05)
+                continue
+            except KafkaException as exc:
+                on_delivery(exc.args[0], None)
+            return
+
+    def poll(self) -> None:
+        """Serve delivery reports."""
+        self._producer.poll(0)
+
+    def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:
+        """Produce all and wait until every one is acknowledged.
+
+        Raises
+        ------
+        DependencyError
+            A message was refused, or not acknowledged in ``timeout_s``.
+        """
+        failures: list[tuple[str, KafkaError]] = []
+        pending = 0
+
+        def done(topic: str) -> Delivered:
+            def report(error: KafkaError | None, _: object) -> None:
+                nonlocal pending
+                pending -= 1
+                if error is not None:
+                    failures.append((topic, error))
+
+            return report
+
+        deadline = time.monotonic() + timeout_s
+        for message in messages:
+            pending += 1
+            self.produce(message, done(message.topic))
+        while pending and time.monotonic() < deadline:
+            self._producer.poll(0.05)
+        if failures:
+            topic, error = failures[0]
+            raise DependencyError(f"topic {topic}: {len(failures)} records refused: {error.str()}")
+        if pending:
+            raise DependencyError(
+                f"{pending} records not acknowledged within {timeout_s:.0f} s: is Kafka up?"
+            )
+
+    def close(self, *, timeout_s: float) -> int:
+        """Wait for what is under way; the number of messages given up."""
+        return int(self._producer.flush(timeout_s))
+
+
+@dataclass
+class OutboxDrain:
+    """Publishes the messages of one outbox in the background and knows up to where all are acknowledged.
+
+    ``delivered_to`` is the largest sequence number with nothing undelivered at or below it; a refused message
+    is produced again at the next :meth:`retry`.
+    """
+
+    sink: KafkaSink
+    delivered_to: int | None = None
+    _flying: dict[int, Message] = field(default_factory=dict)
+    _failed: dict[int, Message] = field(default_factory=dict)
+    _last: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._flying) + len(self._failed)
+
+    def send(self, messages: Iterable[Sequenced]) -> None:
+        """Produce messages, in order of their sequence numbers."""
+        for sequence, message in messages:
+            self._flying[sequence] = message
+            self._last = sequence if self._last is None else max(self._last, sequence)
+            self.sink.produce(message, self._report(sequence))
+
+    def retry(self) -> None:
+        """Produce again what was refused."""
+        failed, self._failed = self._failed, {}
+        self.send(sorted(failed.items()))
+
+    def _report(self, sequence: int) -> Delivered:
+        def report(error: KafkaError | None, _: object) -> None:
+            message = self._flying.pop(sequence, None)
+            if error is not None and message is not None:
+                log.warning(
+                    'publish refused topic="%s" sequence="%s" reason="%s"', message.topic, sequence, error
+                )
+                self._failed[sequence] = message
+                return
+            outstanding = min([*self._flying, *self._failed], default=None)
+            self.delivered_to = self._last if outstanding is None else outstanding - 1
+
+        return report

@@ -1,0 +1,146 @@
+"""State in this process: the contract of :mod:`stream.store` without services, for replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stream.errors import Conflict, Fenced, OffsetMismatch
+from stream.keys import PaneKey
+from stream.messages import Message
+from stream.panes import Pane
+from stream.store import Claim, PartitionCommit, Sequenced
+from stream.watermarks import PartitionClock
+
+
+@dataclass
+class _Partition:
+    epoch: int = 0
+    offset: int | None = None
+    watermark_ms: int | None = None
+    idle_beat: int = 0
+    panes: dict[PaneKey, bytes] = field(default_factory=dict)
+    open: set[PaneKey] = field(default_factory=set)
+    outbox: dict[int, Message] = field(default_factory=dict)
+    totals: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _Model:
+    revision: int = 0
+    state: bytes | None = None
+    outbox: dict[int, Message] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Partition and model state in dictionaries; panes are kept packed, as Redis would."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._models: dict[str, _Model] = {}
+        self._topics: dict[str, int] = {}
+
+    def _at(self, topic: str, partition: int) -> _Partition:
+        return self._partitions.setdefault((topic, partition), _Partition())
+
+    def _of(self, model: str) -> _Model:
+        return self._models.setdefault(model, _Model())
+
+    # ---- ingest
+
+    def declare_topic(self, topic: str, partitions: int) -> None:
+        """See :class:`stream.store.PartitionStore`."""
+        self._topics[topic] = partitions
+
+    def claim(self, topic: str, partition: int) -> Claim:
+        """See :class:`stream.store.PartitionStore`."""
+        held = self._at(topic, partition)
+        held.epoch += 1
+        held.idle_beat = 0
+        return Claim(held.epoch, held.offset, held.watermark_ms, held.totals["sequence"])
+
+    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
+        """See :class:`stream.store.PartitionStore`."""
+        held = self._at(topic, partition)
+        return {key: Pane.from_bytes(held.panes[key]) for key in keys if key in held.panes}
+
+    def commit(self, topic: str, commits: Mapping[int, PartitionCommit]) -> dict[int, Exception | None]:
+        """See :class:`stream.store.PartitionStore`."""
+        return {partition: self._commit(self._at(topic, partition), c) for partition, c in commits.items()}
+
+    def _commit(self, held: _Partition, commit: PartitionCommit) -> Exception | None:
+        if held.epoch != commit.epoch:
+            return Fenced(commit.epoch, held.epoch)
+        if held.offset != commit.expected_offset:
+            if held.offset == commit.offset:
+                return None
+            stored = -1 if held.offset is None else held.offset
+            return OffsetMismatch(-1 if commit.expected_offset is None else commit.expected_offset, stored)
+        held.panes.update({key: pane.to_bytes() for key, pane in commit.panes.items()})
+        held.open.update(commit.panes)
+        if commit.delivered_to is not None:
+            held.outbox = {n: m for n, m in held.outbox.items() if n > commit.delivered_to}
+        held.outbox.update(dict(commit.messages))
+        held.offset, held.idle_beat = commit.offset, commit.idle_beat
+        if commit.watermark_ms is not None:
+            held.watermark_ms = commit.watermark_ms
+        held.totals.update(commit.totals)
+        held.unknown.update(commit.unknown)
+        return None
+
+    def undelivered(self, topic: str, partition: int) -> list[Sequenced]:
+        """See :class:`stream.store.PartitionStore`."""
+        return sorted(self._at(topic, partition).outbox.items())
+
+    # ---- evaluate
+
+    def partitions(self, topic: str) -> int | None:
+        """See :class:`stream.store.ModelStore`."""
+        return self._topics.get(topic)
+
+    def clocks(self, topic: str, partitions: int) -> dict[int, PartitionClock]:
+        """See :class:`stream.store.ModelStore`."""
+        held = {p: self._at(topic, p) for p in range(partitions)}
+        return {p: PartitionClock(at.watermark_ms, at.idle_beat) for p, at in held.items()}
+
+    def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
+        """See :class:`stream.store.ModelStore`."""
+        return sorted(set().union(*(self._at(topic, p).open for p in range(partitions))))
+
+    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
+        """See :class:`stream.store.ModelStore`."""
+        held = [self._at(topic, p).panes for p in range(partitions)]
+        return {key: [Pane.from_bytes(panes[key]) for panes in held if key in panes] for key in keys}
+
+    def retire_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        for partition in range(partitions):
+            held = self._at(topic, partition)
+            for key in keys:
+                held.panes.pop(key, None)
+                held.open.discard(key)
+
+    def load_model(self, model: str) -> tuple[int, bytes | None]:
+        """See :class:`stream.store.ModelStore`."""
+        held = self._of(model)
+        return held.revision, held.state
+
+    def decide(self, model: str, revision: int, state: bytes, messages: Iterable[Sequenced]) -> int:
+        """See :class:`stream.store.ModelStore`."""
+        held = self._of(model)
+        if held.revision != revision:
+            raise Conflict(f"model {model}: revision {revision} expected, the store holds {held.revision}")
+        held.revision, held.state = revision + 1, state
+        held.outbox.update(dict(messages))
+        return held.revision
+
+    def outbox(self, model: str) -> list[Sequenced]:
+        """See :class:`stream.store.ModelStore`."""
+        return sorted(self._of(model).outbox.items())
+
+    def trim_outbox(self, model: str, delivered_to: int) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        held = self._of(model)
+        held.outbox = {n: m for n, m in held.outbox.items() if n > delivered_to}

@@ -1,0 +1,114 @@
+"""The global watermark: no earlier event is expected from any partition.
+
+Each partition's owner stores its own watermark (max event time minus the allowed out-of-orderness) and,
+while it is caught up and quiet, an idle beat that grows with every heartbeat. The global watermark is the
+minimum over the partitions that are not idle; an unowned or lagging partition is not idle, so it holds
+windows back and never splits them.
+
+No two hosts' clocks are compared: a beat that no longer grows is an owner that no longer lives, and a
+window that closes past an idle partition first waits until that partition has said *again* that it is
+idle, after the others had gone by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+BEATS_TO_SETTLE = 2  # one beat may have been under way when the others went by
+
+
+@dataclass(frozen=True)
+class PartitionClock:
+    """What a partition's owner last stored: watermark (None before the first event), idle beat (0 = active)."""
+
+    watermark_ms: int | None
+    idle_beat: int = 0
+
+
+@dataclass(frozen=True)
+class GlobalWatermark:
+    """``ms`` closes windows (None = nothing yet); ``data_ms`` is the part of it that events alone carried."""
+
+    ms: int | None
+    data_ms: int | None
+
+
+@dataclass
+class _Seen:
+    beat: int
+    since_ms: int
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    watermark_ms: int
+    beats: Mapping[int, int]
+
+
+class WatermarkTracker:
+    """Global watermark of one topic from its partitions' clocks; it never goes back.
+
+    Parameters
+    ----------
+    lease_ms
+        An idle beat that has not grown for this long (by the caller's monotonic clock) is stale.
+    """
+
+    def __init__(self, *, lease_ms: int = 5_000) -> None:
+        self.lease_ms = lease_ms
+        self._seen: dict[int, _Seen] = {}
+        self._pending: list[_Candidate] = []
+        self._ms: int | None = None
+        self._data_ms: int | None = None
+
+    def observe(
+        self, clocks: Mapping[int, PartitionClock], *, monotonic_ms: int, now_ms: int
+    ) -> GlobalWatermark:
+        """Take in the clocks of **all** partitions of the topic.
+
+        ``monotonic_ms`` measures how long a beat stood still; ``now_ms`` (wall clock) is the watermark when
+        every partition is idle: a window whose end and grace have passed on the wall too gets no more events.
+        """
+        idle = {p: c.idle_beat for p, c in clocks.items() if self._is_idle(p, c, monotonic_ms)}
+        active = [c.watermark_ms for p, c in clocks.items() if p not in idle]
+        known = [ms for ms in active if ms is not None]
+        if not clocks or len(known) < len(active):
+            return GlobalWatermark(self._ms, self._data_ms)
+        if not idle:
+            self._pending.clear()
+            self._advance(min(known), min(known))
+            return GlobalWatermark(self._ms, self._data_ms)
+        self._settle(min(known) if known else now_ms, idle, known)
+        return GlobalWatermark(self._ms, self._data_ms)
+
+    def _is_idle(self, partition: int, clock: PartitionClock, monotonic_ms: int) -> bool:
+        if clock.idle_beat == 0:
+            self._seen.pop(partition, None)
+            return False
+        seen = self._seen.get(partition)
+        if seen is None or seen.beat != clock.idle_beat:
+            self._seen[partition] = _Seen(clock.idle_beat, monotonic_ms)
+            return True
+        return monotonic_ms - seen.since_ms < self.lease_ms
+
+    def _settle(self, candidate_ms: int, idle: Mapping[int, int], active: list[int]) -> None:
+        ceiling = min(active, default=candidate_ms)
+        waiting: list[_Candidate] = []
+        for candidate in self._pending:
+            unsettled = [
+                p for p, beat in candidate.beats.items() if p in idle and idle[p] < beat + BEATS_TO_SETTLE
+            ]
+            if unsettled:
+                waiting.append(candidate)
+            else:
+                settled = min(candidate.watermark_ms, ceiling)
+                self._advance(settled, settled if active else None)
+        if not waiting or candidate_ms > waiting[-1].watermark_ms:
+            waiting.append(_Candidate(candidate_ms, dict(idle)))
+        self._pending = waiting
+
+    def _advance(self, ms: int, data_ms: int | None) -> None:
+        self._ms = ms if self._ms is None else max(self._ms, ms)
+        if data_ms is not None:
+            self._data_ms = data_ms if self._data_ms is None else max(self._data_ms, data_ms)

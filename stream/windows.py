@@ -1,0 +1,83 @@
+"""Windows of event time: integer milliseconds, half-open ``[start, end)``.
+
+A *pane* (slice) is a disjoint piece of event time as long as the slide; a *window* is the merge of
+``size / slide`` panes and is named by its end. An event belongs to one pane and so costs one update,
+however many windows overlap it (Li et al. 2005, "No pane, no gain").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stream.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """Size, slide and grace of a model's windows, in ms. ``size`` is a multiple of ``slide``.
+
+    Raises
+    ------
+    ConfigError
+        A length is not positive, or the slide does not divide the size.
+    """
+
+    size_ms: int
+    slide_ms: int
+    grace_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size_ms <= 0 or self.slide_ms <= 0 or self.grace_ms < 0:
+            raise ConfigError(f"window {self.size_ms} ms, slide {self.slide_ms} ms: both must be positive")
+        if self.size_ms % self.slide_ms:
+            raise ConfigError(
+                f"slide {self.slide_ms} ms does not divide window {self.size_ms} ms: choose one that does"
+            )
+
+    def pane_start(self, ts_ms: int) -> int:
+        """Start of the pane that holds ``ts_ms``."""
+        return ts_ms - ts_ms % self.slide_ms
+
+    def ends_of_pane(self, pane_start_ms: int) -> range:
+        """Ends of all windows that contain the pane, in order."""
+        return range(
+            pane_start_ms + self.slide_ms, pane_start_ms + self.size_ms + self.slide_ms, self.slide_ms
+        )
+
+    def panes_of_window(self, end_ms: int) -> range:
+        """Starts of the panes of the window that ends at ``end_ms``, in order; the last is the newest."""
+        return range(end_ms - self.size_ms, end_ms, self.slide_ms)
+
+    def closes_at(self, end_ms: int) -> int:
+        """Watermark at which the window that ends at ``end_ms`` is closed: it still accepts events below."""
+        return end_ms + self.grace_ms
+
+    def too_late_at(self, pane_start_ms: int, horizon_ms: int) -> int:
+        """Watermark from which an event of this pane can no longer restate any of its windows."""
+        return pane_start_ms + self.size_ms + self.grace_ms + horizon_ms
+
+
+class OpenWindows:
+    """Ends of windows that hold events and are not evaluated yet."""
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
+        self._ends: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def add(self, end_ms: int) -> None:
+        """Open the window that ends at ``end_ms``."""
+        self._ends.add(end_ms)
+
+    def closed_by(self, watermark_ms: int | None) -> list[int]:
+        """Ends of the open windows that the watermark closes, oldest first; they stay until discarded."""
+        if watermark_ms is None:
+            return []
+        return sorted(end for end in self._ends if self.spec.closes_at(end) <= watermark_ms)
+
+    def discard(self, ends_ms: Iterable[int]) -> None:
+        """Take windows off once their evaluation is committed."""
+        self._ends.difference_update(ends_ms)

@@ -1,0 +1,283 @@
+"""One worker process: ingest in a thread, evaluation in the main thread, one endpoint for both."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import redis
+from confluent_kafka import Consumer, Producer
+from prometheus_client import CollectorRegistry
+
+from stream.agents import AgentSpec, EvaluationAgents
+from stream.assignment import AlertRoute, Assignment
+from stream.codec import REASONS
+from stream.commit import Committer
+from stream.errors import DriftstreamError
+from stream.evaluator import Evaluator, EvaluatorSpec
+from stream.faust_credentials import faust_credentials
+from stream.ingest import Ingest
+from stream.kafka_config import consumer_config, producer_config
+from stream.metrics import Metrics
+from stream.plans import (
+    ReferencesByVersion,
+    ingest_spec,
+    model_plans,
+    sources_of,
+    topics_by_source,
+    windows_of,
+)
+from stream.preflight import redis_client, require_redis, require_topics
+from stream.presence import Presence
+from stream.settings import Settings
+from stream.sinks import KafkaSink
+from stream.store_redis import RedisStore
+from stream.web import serve
+
+log = logging.getLogger(__name__)
+Stage = Literal["ingest", "evaluate"]
+STALE_S = 30.0
+REDIS_TIMEOUT_S = 10.0
+GC_THRESHOLD = 100_000
+
+
+@dataclass
+class Health:
+    """When each loop last turned, and what broke."""
+
+    beats: dict[str, float] = field(default_factory=dict)
+    failure: BaseException | None = None
+
+    def beat(self, loop: str) -> None:
+        """The loop is alive."""
+        self.beats[loop] = time.monotonic()
+
+    def livez(self) -> tuple[bool, str]:
+        """Whether every loop turned lately; never whether Kafka or Redis answer: a restart would not help."""
+        now = time.monotonic()
+        late = [name for name, at in self.beats.items() if now - at > STALE_S]
+        return not late, f"loops without a beat for {STALE_S:.0f} s: {', '.join(late)}" if late else "ok"
+
+
+class Worker:
+    """Runs the stages of one process until a signal or a failure.
+
+    Parameters
+    ----------
+    references
+        By (model, version), the newest version of a model last.
+    only
+        Run one stage; None runs both.
+    """
+
+    def __init__(
+        self, settings: Settings, references: ReferencesByVersion, *, only: Stage | None = None
+    ) -> None:
+        self.settings = settings
+        self.references = references
+        self.only = only
+        self.health = Health()
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        topics = topics_by_source(settings)
+        self.metrics = Metrics(
+            registry=CollectorRegistry(),
+            models=tuple(settings.models),
+            topics=tuple(topics.values()),
+            reasons=REASONS,
+            top_features=settings.metrics.top_features,
+        )
+        self.metrics.build(version("driftstream"))
+        self._stopping = threading.Event()
+        self._ingest: Ingest | None = None
+
+    # ---- life
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then commit, publish and leave the groups.
+
+        Raises
+        ------
+        DriftstreamError
+            A dependency cannot be used; or a stage broke, so that a supervisor starts the worker again.
+        """
+        require_redis(self.settings).close()
+        partitions = require_topics(self.settings)
+        signal.signal(signal.SIGTERM, self._signalled)
+        signal.signal(signal.SIGINT, self._signalled)
+        endpoint = serve(
+            self.metrics.registry,
+            livez=self.health.livez,
+            readyz=self.readyz,
+            host=self.settings.metrics.host,
+            port=self.settings.metrics.port,
+        )
+        panes_partitions = partitions[self.settings.topics.panes]
+        with (
+            endpoint as at,
+            Presence(self._redis(), self.settings.redis.prefix, self.name, self._about(at.port)),
+        ):
+            log.info('worker started name="%s" metrics="http://%s:%s/metrics"', self.name, at.host, at.port)
+            if at.port != self.settings.metrics.port != 0:
+                log.warning(
+                    'metrics port is taken wanted="%s" serving="%s"', self.settings.metrics.port, at.port
+                )
+            with self._ingesting(panes_partitions):
+                self._evaluate(panes_partitions)
+        if self.health.failure is not None:
+            raise self.health.failure
+        log.info("worker stopped")
+
+    def _about(self, port: int) -> dict[str, str]:
+        return {
+            "stage": self.only or "both",
+            "metrics": f"{self.settings.metrics.host}:{port}",
+            "started_ms": str(time.time_ns() // 1_000_000),
+        }
+
+    def _signalled(self, number: int, _: object) -> None:
+        if self._stopping.is_set():
+            os._exit(1)  # a second signal: leave at once; what is not committed is counted again
+        log.info('stopping signal="%s"', signal.Signals(number).name)
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask every stage to end."""
+        self._stopping.set()
+        if self._ingest is not None:
+            self._ingest.stop()
+
+    def readyz(self) -> tuple[bool, str]:
+        """Whether events are being counted: a member of the group that committed lately or has nothing to."""
+        alive, detail = self.health.livez()
+        if alive and self._ingest is not None:
+            alive, detail = self._ingest.readiness()
+        self.metrics.ready(is_ready=alive)
+        return alive, detail
+
+    # ---- parts
+
+    def _redis(self) -> redis.Redis:
+        return redis_client(self.settings, timeout_s=REDIS_TIMEOUT_S)
+
+    def _store(self) -> RedisStore:
+        return RedisStore(
+            self._redis(), prefix=self.settings.redis.prefix, max_unknown=self.settings.limits.models
+        )
+
+    def _sink(self) -> KafkaSink:
+        return KafkaSink(Producer(producer_config(self.settings)))
+
+    def _route(self) -> AlertRoute:
+        return AlertRoute(self.settings.topics.alerts, self.settings.alerts.runbook_base_url)
+
+    def _ingesting(self, panes_partitions: int) -> AbstractContextManager[None]:
+        return nullcontext() if self.only == "evaluate" else self._ingest_thread(panes_partitions)
+
+    @contextmanager
+    def _ingest_thread(self, panes_partitions: int) -> Iterator[None]:
+        self._ingest = self._build_ingest(panes_partitions)
+        gc.freeze()  # what is alive now lives for good: keep the collector from walking it
+        gc.set_threshold(GC_THRESHOLD)
+        thread = threading.Thread(target=self._run_ingest, args=(self._ingest,), name="ingest")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ingest.stop()
+            thread.join()
+
+    def _run_ingest(self, ingest: Ingest) -> None:
+        try:
+            ingest.run()
+        except BaseException as exc:  # a dead thread must end the process, whatever killed it
+            self._failed("ingest", exc)
+
+    def _failed(self, stage: str, exc: BaseException) -> None:
+        if not isinstance(exc, DriftstreamError):
+            log.exception('stage broke stage="%s"', stage, exc_info=exc)
+        self.health.failure = self.health.failure or exc
+        self._stopping.set()
+
+    def _build_ingest(self, panes_partitions: int) -> Ingest:
+        settings, store, sink = self.settings, self._store(), self._sink()
+        consumer = Consumer(consumer_config(settings) | {"enable.partition.eof": True})
+        committer = Committer(
+            store=store,
+            sink=sink,
+            metrics=self.metrics,
+            windows=windows_of(settings),
+            panes_topic=settings.topics.panes,
+            panes_partitions=panes_partitions,
+        )
+        return Ingest(
+            ingest_spec(settings),
+            sources_of(settings, self.references),
+            consumer=consumer,
+            assignment=Assignment(store=store, consumer=consumer, sink=sink, alerts=self._route()),
+            committer=committer,
+            metrics=self.metrics,
+            beat=lambda: self.health.beat("ingest"),
+        )
+
+    def _evaluate(self, panes_partitions: int) -> None:
+        if self.only == "ingest":
+            self._stopping.wait()
+            return
+        evaluator = Evaluator(
+            EvaluatorSpec(
+                sources=topics_by_source(self.settings),
+                metrics_topic=self.settings.topics.metrics,
+                alerts=self._route(),
+            ),
+            model_plans(self.settings, self.references),
+            store=self._store(),
+            sink=self._sink(),
+            metrics=self.metrics,
+        )
+        with tempfile.TemporaryDirectory(prefix="driftstream-") as datadir:
+            agents = EvaluationAgents(
+                self._agent_spec(panes_partitions, Path(datadir)),
+                evaluator,
+                beat=lambda: self.health.beat("evaluate"),
+            )
+            try:
+                asyncio.run(self._serve_agents(agents))
+            except Exception as exc:  # the ingest thread must be stopped first, then it is raised
+                self._failed("evaluate", exc)
+
+    def _agent_spec(self, panes_partitions: int, datadir: Path) -> AgentSpec:
+        return AgentSpec(
+            group=self.settings.consumer.group,
+            broker=self.settings.kafka.bootstrap_servers,
+            panes_topic=self.settings.topics.panes,
+            panes_partitions=panes_partitions,
+            session_timeout_s=self.settings.consumer.session_timeout_ms / 1000,
+            datadir=datadir,
+            credentials=faust_credentials(self.settings),
+        )
+
+    async def _serve_agents(self, agents: EvaluationAgents) -> None:
+        stopping = asyncio.Event()
+        watch = asyncio.create_task(self._watch(stopping))
+        try:
+            await agents.run(stopping)
+        finally:
+            self._stopping.set()  # lets the watching thread end, whatever ended the agents
+            await watch
+
+    async def _watch(self, stopping: asyncio.Event) -> None:
+        await asyncio.to_thread(self._stopping.wait)
+        stopping.set()
