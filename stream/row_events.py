@@ -6,6 +6,7 @@ see the same input. Nothing here reads a clock: the caller says when event time 
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -78,8 +79,8 @@ def paced_times(rows: int, rate: float, start_ms: int) -> RowTimes:
     >>> paced_times(4, 20.0, 0).ms.tolist()
     [0, 50, 100, 150]
     """
-    if not rate > 0:
-        raise ConfigError(f"--rate {rate} must be above 0 rows per second")
+    if not 0 < rate < math.inf:
+        raise ConfigError(f"--rate {rate} must be a number above 0: rows per second")
     return RowTimes(start_ms + np.rint(np.arange(rows) * 1000 / rate).astype(np.int64))
 
 

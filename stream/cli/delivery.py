@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.errors import ConfigError, DependencyError
+from stream.kafka_config import producer_config, validate_kafka
 from stream.row_events import Record, Source
 from stream.settings import DEFAULT_FILE, load_settings
 
@@ -26,7 +27,7 @@ _OWNED = {"enable.idempotence": "true", "acks": "all"}
 class Target:
     """Where the events go: librdkafka properties, and the topic of each kind of event that is sent."""
 
-    properties: Mapping[str, str]
+    properties: Mapping[str, Any]
     topics: Mapping[Source, str]
 
     @classmethod
@@ -40,7 +41,7 @@ class Target:
         ConfigError
             If neither says where Kafka is.
         """
-        properties: dict[str, str] = {}
+        properties: dict[str, Any] = {}
         if config is not None or servers is None:
             if config is None and not DEFAULT_FILE.is_file():
                 raise ConfigError(
@@ -48,7 +49,8 @@ class Target:
                     f"(there is no {DEFAULT_FILE} here)"
                 )
             settings = load_settings(config)
-            properties = settings.kafka.reveal()
+            validate_kafka(settings)
+            properties = producer_config(settings)
             topic, labels_topic = topic or settings.topics.inference, labels_topic or settings.topics.labels
         if servers is not None:
             properties["bootstrap.servers"] = servers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from stream.codec.times import MIN_MS
 from stream.errors import ConfigError
 from stream.row_events import Record, RowTimes, Source, column_times, paced_times, parse_time
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stream.rows import Table
 
 _HOUR_MS = 3_600_000
+_YEAR_MS = 365 * 24 * _HOUR_MS
 _OLD_MS = 24 * _HOUR_MS
 _SKEW_MS = 300_000
 _TICK_S = 0.02  # rows that fall due within one tick are sent together
@@ -89,8 +91,8 @@ def send(
 
 def rows_per_second(rate: float, speedup: str) -> float | None:
     """Return the rows per second of the wall clock; None when nothing paces them."""
-    if not rate > 0:
-        raise ConfigError(f"--rate {rate} must be above 0 rows per second")
+    if not 0 < rate < math.inf:
+        raise ConfigError(f"--rate {rate} must be a number above 0: rows per second")
     if speedup == "max":
         return None
     try:
@@ -113,7 +115,7 @@ def event_times(
     Raises
     ------
     ConfigError
-        If both a column and a start are given, or either is no time.
+        If both a column and a start are given, either is no time, or the rows span centuries.
     """
     if timestamp is not None:
         if start is not None:
@@ -121,10 +123,14 @@ def event_times(
                 "--start and --timestamp both say when the first row happened: give one of them"
             )
         return column_times(table, timestamp)
+    span_ms = (len(table) - 1) * 1000 / rate
+    if span_ms > now_ms - MIN_MS:
+        raise ConfigError(
+            f"--rate {rate} spreads {len(table)} rows over {span_ms / _YEAR_MS:.0f} years: raise it"
+        )
     if start is not None:
         return paced_times(len(table), rate, parse_time(start, "--start"))
-    span_ms = int(paced_times(len(table), rate, 0).ms[-1])
-    return paced_times(len(table), rate, (now_ms - span_ms) // _HOUR_MS * _HOUR_MS)
+    return paced_times(len(table), rate, (now_ms - math.ceil(span_ms)) // _HOUR_MS * _HOUR_MS)
 
 
 def is_old(times: RowTimes, now_ms: int) -> bool:

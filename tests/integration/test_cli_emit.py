@@ -244,7 +244,9 @@ def test_an_event_that_kafka_refuses_ends_with_exit_code_3(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--rate", "0"], "--rate 0.0 must be above 0"),
+        (["--rate", "0"], "--rate 0.0 must be a number above 0"),
+        (["--rate", "inf"], "--rate inf must be a number above 0"),
+        (["--rate", "1e-9"], "spreads 400 rows over 12652 years: raise it"),
         (["--rate", "20", "--speedup", "fast"], "--speedup 'fast' must be a number from 0 up, or 'max'"),
         (["--rate", "20", "--speedup", "-1"], "--speedup '-1' must be"),
         (["--rate", "20", "--start", "noon"], "--start 'noon' is not a time"),

@@ -85,9 +85,9 @@ def test_paced_times_do_not_accumulate_rounding() -> None:
     assert ms[3000] == NEW_YEAR_MS + 1_000_000
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_must_be_positive(rate: float) -> None:
-    with pytest.raises(ConfigError, match="must be above 0 rows per second"):
+    with pytest.raises(ConfigError, match="must be a number above 0: rows per second"):
         paced_times(3, rate, 0)
 
 
