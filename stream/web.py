@@ -65,9 +65,13 @@ class _WithoutCreated:
 
 @dataclass
 class _Exposition:
-    """Renders the registry, at most once per ``reuse_seconds`` and content type."""
+    """Renders the registry, at most once per ``reuse_seconds`` and content type.
+
+    ``readyz`` is asked before: the worker mirrors its answer in a gauge, and no scrape may show an old one.
+    """
 
     registry: CollectorRegistry
+    readyz: Check
     reuse_seconds: float
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _bodies: dict[str, tuple[float, bytes]] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class _Exposition:
         with self._lock:  # held while rendering, never while sending
             rendered_at, body = self._bodies.get(content_type, (float("-inf"), b""))
             if time.monotonic() - rendered_at >= self.reuse_seconds:
+                _checked("/readyz", self.readyz)
                 body = encode(_WithoutCreated(self.registry))
                 if len(self._bodies) > 8:  # the content type holds what the client asked for
                     self._bodies.clear()
@@ -204,6 +209,7 @@ def serve(
         What ``/metrics`` shows.
     livez, readyz
         Asked on every request, from another thread: ``(ok, detail)``. Not ok, or an exception, answers 503.
+        ``readyz`` is asked before each rendering of ``/metrics`` too.
     reuse_seconds
         For how long a rendered exposition is given to further scrapes; 0 renders each time.
 
@@ -213,7 +219,7 @@ def serve(
         ``host`` is not an address of this machine, or the port may not be bound.
     """
     checks = {"/livez": livez, "/readyz": readyz}
-    server = _listen(host, port, _Exposition(registry, reuse_seconds), checks)
+    server = _listen(host, port, _Exposition(registry, readyz, reuse_seconds), checks)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="driftstream-web", daemon=True)
     thread.start()
     try:

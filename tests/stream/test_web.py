@@ -148,6 +148,17 @@ def test_one_connection_too_many_is_closed_at_once(endpoint: Endpoint) -> None:
         get(endpoint, "/livez")
 
 
+def test_a_scrape_shows_the_readiness_of_now(registry: CollectorRegistry) -> None:
+    ready = Gauge("ready", "Ready.", registry=registry)
+
+    def readyz() -> tuple[bool, str]:
+        ready.set(1)
+        return True, "ok"
+
+    with serve(registry, livez=fine, readyz=readyz, port=0) as endpoint:
+        assert "ready 1.0" in get(endpoint, "/metrics")[1]
+
+
 def test_many_scrapes_render_once(registry: CollectorRegistry) -> None:
     class Counted:
         rendered = 0
