@@ -167,6 +167,16 @@ def _columns(table: Table, names: tuple[str | None, ...]) -> list[list[Any] | No
     return [None if name is None else table.values([name])[name].to_list() for name in names]
 
 
+def rfc3339(ms: int) -> str:
+    """Inverse of :func:`parse_time`.
+
+    >>> rfc3339(1577836800000)
+    '2020-01-01T00:00:00.000Z'
+    """
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _epoch_ms(series: pl.Series, column: str, table: Table) -> NDArray[np.int64]:
     if series.dtype.is_integer():
         return series.cast(pl.Int64).to_numpy()

@@ -91,12 +91,16 @@ def _progress(rows: int) -> Iterator[Callable[[int], None]]:
 
 def _report(summary: Summary, error: str | None, output: Output) -> None:
     """Print the summary; raise DependencyError when Kafka refused events, exit 130 after Ctrl-C."""
+    from stream.row_events import rfc3339
+
     if output is Output.JSON:
         print_json(asdict(summary))
     else:
         labels = f" and {summary.labels_sent} labels" if summary.labels_sent else ""
         what = f"{summary.sent} of {summary.rows} events{labels} of {summary.model} sent to {summary.topic}"
-        typer.echo(f"{what} in {summary.seconds:.1f} s")
+        span = (summary.first_ts_ms, summary.last_ts_ms)
+        first, last = ("-" if ms is None else rfc3339(ms) for ms in span)
+        typer.echo(f"{what} in {summary.seconds:.1f} s, event time {first} to {last}")
     if summary.failed:
         raise DependencyError(f"{summary.failed} events were not delivered: {error}")
     if summary.interrupted:

@@ -161,11 +161,12 @@ def test_labels_go_to_their_topic_after_their_predictions(mock_kafka: str, rows:
 
 
 def test_labels_without_a_topic_are_noted_and_kept_out(mock_kafka: str, rows: Path) -> None:
-    to = ("--bootstrap-servers", mock_kafka, "--topic", "unlabelled")
+    to = ("--bootstrap-servers", mock_kafka, "--topic", "unlabelled", "--start", "2026-01-01T00:00:00Z")
     result = run(rows, "--model", "m", "--rate", "20", "--speedup", "0", "--label", "y", *to)
     assert result.exception is None
     assert "labels of column 'y' are not sent: give --labels-topic" in result.stderr
     assert result.stdout.startswith("400 of 400 events of m sent to unlabelled in ")
+    assert result.stdout.endswith("event time 2026-01-01T00:00:00.000Z to 2026-01-01T00:00:19.950Z\n")
 
 
 def test_old_event_times_stay_in_the_event_and_leave_the_record_to_now(
