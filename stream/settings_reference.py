@@ -48,10 +48,11 @@ references; `driftstream check` also looks at Kafka and Redis.
 Every setting has a variable: `DRIFTSTREAM_`, then its path in upper case with `__` between levels, such as
 `DRIFTSTREAM_REDIS__URL`. Whatever is neither letter nor digit becomes `_`:
 `DRIFTSTREAM_KAFKA__BOOTSTRAP_SERVERS` is `kafka.bootstrap.servers`, and
-`DRIFTSTREAM_MODELS__LOAN_APPROVAL__WINDOW` is the window of `loan-approval`. The same name with `_FILE` behind
-it names a file that holds the value: use it for passwords. Lists are separated by commas, an empty value is
-null. The environment wins over the file, and a variable that sets nothing is an error. `DRIFTSTREAM_CONFIG`,
-`DRIFTSTREAM_LOG_LEVEL` and `DRIFTSTREAM_LOG_FORMAT` stand for the options of those names.
+`DRIFTSTREAM_MODELS__LOAN_APPROVAL__WINDOW` is the window of `loan-approval`. The same name with `_FILE` at
+its end names a file that holds the value: use it for passwords. Lists are separated by commas, an empty value
+is null. The environment wins over the file, and a variable that sets nothing is an error.
+`DRIFTSTREAM_CONFIG`, `DRIFTSTREAM_LOG_LEVEL` and `DRIFTSTREAM_LOG_FORMAT` are
+the options of those names.
 """
 
 _KAFKA = """\

@@ -67,4 +67,4 @@ def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) ->
         found = [{"model": model, "version": version} for model, version in references]
         print_json({"valid": True, "file": settings.where(), "references": found})
         return
-    typer.echo(f"{settings.where()} is valid: {len(settings.models)} models, {len(references)} references")
+    typer.echo(f"{settings.where()} is valid; references: {', '.join(' '.join(key) for key in references)}")
