@@ -37,6 +37,7 @@ from stream.windows import OpenWindows
 
 log = logging.getLogger(__name__)
 WINDOWS_PER_COMMIT = 64
+GAP_PANES = 16  # how far back a pane is looked for whose notice is late
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +198,27 @@ class Evaluator:
         for key in held.plan.references:
             watermark = watermarks[key.source]
             while ends := held.open[key].closed_by(watermark.ms)[:WINDOWS_PER_COMMIT]:
+                if self._fill_gap(held, key, ends[0]):
+                    continue
                 self._evaluate(held, key, ends, watermark)
                 evaluated += len(ends)
             self._restate(held, key)
             self._retire(held, key, watermark.ms)
         return evaluated
+
+    def _fill_gap(self, held: _Held, key: SeriesKey, end_ms: int) -> bool:
+        """Look for panes between the last evaluated window and this one whose notice is still under way.
+
+        Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
+        of after its window's turn. True when one was found.
+        """
+        slide, newest = held.plan.windows.slide_ms, end_ms - held.plan.windows.slide_ms
+        since = max(held.evaluation.last_end_ms(key), newest - GAP_PANES * slide)
+        starts = [start for start in range(since, newest, slide) if start not in held.panes[key]]
+        found = [start for start, counts in self._pane_counts(held, key, starts).items() if counts.n]
+        for start in found:
+            self._open(held, key.source, self._pane_key(held, key, start))
+        return bool(found)
 
     def _evaluate(self, held: _Held, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark) -> None:
         started = time.perf_counter()
@@ -233,10 +250,19 @@ class Evaluator:
         held.restate[key].difference_update(ends)
 
     def _merged(self, held: _Held, key: SeriesKey, ends: Sequence[int]) -> dict[int, Counts]:
-        """Counts of every pane of the windows, merged over the partitions."""
+        """Counts of every pane of the windows."""
+        starts = {start for end in ends for start in held.plan.windows.panes_of_window(end)}
+        return self._pane_counts(held, key, sorted(starts))
+
+    def _pane_key(self, held: _Held, key: SeriesKey, start_ms: int) -> PaneKey:
+        return PaneKey(held.plan.model, key.version, start_ms, held.plan.references[key].fingerprint)
+
+    def _pane_counts(self, held: _Held, key: SeriesKey, starts: Sequence[int]) -> dict[int, Counts]:
+        """Counts of panes, merged over the partitions."""
+        if not starts:
+            return {}
         reference = held.plan.references[key]
-        starts = sorted({start for end in ends for start in held.plan.windows.panes_of_window(end)})
-        keys = [PaneKey(held.plan.model, key.version, start, reference.fingerprint) for start in starts]
+        keys = [self._pane_key(held, key, start) for start in starts]
         topic, partitions = self.spec.sources[key.source], self._partitions[key.source]
         panes = self._store.read_panes(topic, partitions, keys)
         return {pane.start_ms: _merge(panes[pane], Counts.empty(reference.binning)) for pane in keys}
@@ -269,8 +295,7 @@ class Evaluator:
         old = {s for s in held.panes[key] if held.plan.windows.too_late_at(s, horizon) <= watermark_ms}
         if not old:
             return
-        print_ = held.plan.references[key].fingerprint
-        keys = [PaneKey(held.plan.model, key.version, start, print_) for start in sorted(old)]
+        keys = [self._pane_key(held, key, start) for start in sorted(old)]
         self._store.retire_panes(self.spec.sources[key.source], self._partitions[key.source], keys)
         held.panes[key] -= old
 

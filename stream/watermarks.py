@@ -20,7 +20,7 @@ BEATS_TO_SETTLE = 2  # one beat may have been under way when the others went by
 
 @dataclass(frozen=True)
 class PartitionClock:
-    """What a partition's owner last stored: watermark (None before the first event), idle beat (0 = active)."""
+    """What a partition's owner last stored: watermark (None = no event yet), idle beat (0 = active)."""
 
     watermark_ms: int | None
     idle_beat: int = 0
@@ -60,27 +60,32 @@ class WatermarkTracker:
         self._seen: dict[int, _Seen] = {}
         self._pending: list[_Candidate] = []
         self._ms: int | None = None
-        self._data_ms: int | None = None
 
     def observe(
         self, clocks: Mapping[int, PartitionClock], *, monotonic_ms: int, now_ms: int
     ) -> GlobalWatermark:
         """Take in the clocks of **all** partitions of the topic.
 
-        ``monotonic_ms`` measures how long a beat stood still; ``now_ms`` (wall clock) is the watermark when
-        every partition is idle: a window whose end and grace have passed on the wall too gets no more events.
+        ``monotonic_ms`` measures how long a beat stood still. ``now_ms`` (wall clock) closes windows while
+        every partition is idle: one whose end and grace have passed on the wall too gets no more events. That
+        is not remembered, so a stream that resumes with older event times is not late by it.
         """
         idle = {p: c.idle_beat for p, c in clocks.items() if self._is_idle(p, c, monotonic_ms)}
         active = [c.watermark_ms for p, c in clocks.items() if p not in idle]
         known = [ms for ms in active if ms is not None]
         if not clocks or len(known) < len(active):
-            return GlobalWatermark(self._ms, self._data_ms)
+            return GlobalWatermark(self._ms, self._ms)
         if not idle:
             self._pending.clear()
-            self._advance(min(known), min(known))
-            return GlobalWatermark(self._ms, self._data_ms)
-        self._settle(min(known) if known else now_ms, idle, known)
-        return GlobalWatermark(self._ms, self._data_ms)
+            self._advance(min(known))
+            return GlobalWatermark(self._ms, self._ms)
+        settled = self._settle(min(known, default=now_ms), idle)
+        if known:
+            if settled is not None:
+                self._advance(settled)
+            return GlobalWatermark(self._ms, self._ms)
+        flushed = settled if self._ms is None or settled is None else max(settled, self._ms)
+        return GlobalWatermark(self._ms if flushed is None else flushed, self._ms)
 
     def _is_idle(self, partition: int, clock: PartitionClock, monotonic_ms: int) -> bool:
         if clock.idle_beat == 0:
@@ -92,23 +97,21 @@ class WatermarkTracker:
             return True
         return monotonic_ms - seen.since_ms < self.lease_ms
 
-    def _settle(self, candidate_ms: int, idle: Mapping[int, int], active: list[int]) -> None:
-        ceiling = min(active, default=candidate_ms)
+    def _settle(self, candidate_ms: int, idle: Mapping[int, int]) -> int | None:
+        """Largest candidate that every idle partition has outlasted by two beats; None = none yet."""
+        settled: int | None = None
         waiting: list[_Candidate] = []
         for candidate in self._pending:
-            unsettled = [
-                p for p, beat in candidate.beats.items() if p in idle and idle[p] < beat + BEATS_TO_SETTLE
-            ]
-            if unsettled:
+            if not candidate.beats.keys() <= idle.keys():
+                continue  # one of them is active again: its own watermark counts from now on
+            if any(idle[p] < beat + BEATS_TO_SETTLE for p, beat in candidate.beats.items()):
                 waiting.append(candidate)
-            else:
-                settled = min(candidate.watermark_ms, ceiling)
-                self._advance(settled, settled if active else None)
+                continue
+            settled = candidate.watermark_ms
         if not waiting or candidate_ms > waiting[-1].watermark_ms:
             waiting.append(_Candidate(candidate_ms, dict(idle)))
         self._pending = waiting
+        return settled
 
-    def _advance(self, ms: int, data_ms: int | None) -> None:
+    def _advance(self, ms: int) -> None:
         self._ms = ms if self._ms is None else max(self._ms, ms)
-        if data_ms is not None:
-            self._data_ms = data_ms if self._data_ms is None else max(self._data_ms, data_ms)
