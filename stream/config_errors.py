@@ -68,9 +68,7 @@ def _finding(item: dict[str, Any], path: SettingPath, tree: Branch) -> str:
     name, key, message = dotted(path), str(path[-1]) if path else "", str(item["msg"])
     match item["type"]:
         case "extra_forbidden":
-            branch = tree.at(path[:-1])
-            hint = did_you_mean(key, branch.keys if branch else ())
-            text = f"unknown key {key!r} in {dotted(path[:-1])}{hint}"
+            text = f"unknown key {key!r} in {dotted(path[:-1])}{_remedy(key, path[:-1], tree)}"
         case "missing":
             text = f"{name} is missing{_meaning(path, tree)}"
         case "too_short":
@@ -87,6 +85,16 @@ def _finding(item: dict[str, Any], path: SettingPath, tree: Branch) -> str:
             wanted = message.replace("Input should", "must").replace("a valid integer", "an integer")
             text = f"{name} is {_shown(key, item['input'])}: {wanted}"
     return text
+
+
+def _remedy(key: str, parent: SettingPath, tree: Branch) -> str:
+    """Name the nearest key of the level, else where this very key is known, else what the level knows."""
+    branch = tree.at(parent)
+    known = list(branch.keys) if branch else []
+    elsewhere = tree.places(key)
+    if elsewhere and nearest(key, known) is None:
+        return f"; it belongs to {' or '.join(elsewhere)}"
+    return did_you_mean(key, known)
 
 
 def dotted(path: SettingPath) -> str:

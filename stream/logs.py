@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import Literal
 
 Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
@@ -24,12 +24,28 @@ def fields(**values: object) -> dict[str, Mapping[str, object]]:
     return {"fields": values}
 
 
-def configure(*, level: Level = "info", form: Form = "text", stream: TextIO | None = None) -> None:
-    """Send all logging of this process to ``stream`` (stderr unless given); calling again replaces it."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def configure(*, level: Level = "info", form: Form = "text") -> None:
+    """Log to stderr from now on; calling again replaces what was configured, and nobody else's handlers."""
+    handler = StderrLines()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, StderrLines)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+class StderrLines(logging.Handler):
+    """Writes to whatever ``sys.stderr`` is at that moment, so that a redirection is followed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line at once; a closed stderr must not end the process."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self.handleError(record)
 
 
 class TextLines(logging.Formatter):

@@ -35,6 +35,17 @@ class Branch:
             branch = branch.each or branch.keys.get(str(key))
         return branch
 
+    def places(self, key: str, at: str = "") -> list[str]:
+        """Return where else ``key`` is known, such as ``models.NAME.window``."""
+        found = []
+        for name, branch in self.keys.items():
+            place = f"{at}{name}"
+            if name == key:
+                found.append(place)
+            if branch is not None:
+                found += (branch.each or branch).places(key, f"{place}.{'NAME.' if branch.each else ''}")
+        return found
+
 
 def setting_tree(model: type[BaseModel]) -> Branch:
     """Return the levels below a settings model; a key maps to None when it holds a value."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.logs import JsonLines, TextLines, fields
+from stream.logs import JsonLines, StderrLines, TextLines, configure, fields
 
 
 @pytest.fixture
@@ -40,3 +40,24 @@ def test_json_is_one_object_per_line(log: tuple[logging.Logger, io.StringIO, log
     assert (line["level"], line["logger"], line["message"]) == ("error", "stream.test", "failed")
     assert (line["offset"], line["thing"]) == (42, "{1}")
     assert "ValueError: by design" in line["exception"]
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    level = root.level
+    yield root
+    root.setLevel(level)
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, StderrLines)]
+
+
+def test_configuring_again_replaces_only_our_handler(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [handler for handler in root_logger.handlers if not isinstance(handler, StderrLines)]
+    configure(level="debug")
+    configure(level="warning", form="json")
+    assert len(root_logger.handlers) == len(others) + 1
+    logging.getLogger("stream.test").info("unseen")
+    logging.getLogger("stream.test").warning("seen")
+    assert json.loads(capsys.readouterr().err)["message"] == "seen"
