@@ -25,7 +25,7 @@ class Origins:
 
     def where(self, *path: str | int) -> str:
         """Return ``driftstream.yaml:12`` or the variable's name for a setting, or for what it stands in."""
-        for length in range(len(path), -1, -1):
+        for length in range(len(path), 0, -1):
             if path[:length] in self.variables:
                 return f"environment variable {self.variables[path[:length]]}"
             if self.file is not None and path[:length] in self.lines:
@@ -41,7 +41,9 @@ class Origins:
 def explain(error: ValidationError, origins: Origins, tree: Branch) -> ConfigError:
     """Return one error that lists everything pydantic found, each with its place."""
     found = sorted(error.errors(), key=lambda item: origins.line(_path(item["loc"])))
-    lines = list(dict.fromkeys(_line(dict(item), origins, tree) for item in found))
+    typos = [_path(item["loc"]) for item in found if item["type"] == "extra_forbidden"]
+    told = [item for item in found if item["type"] != "missing" or not _is_typo(_path(item["loc"]), typos)]
+    lines = list(dict.fromkeys(_line(dict(item), origins, tree) for item in told))
     return listed(lines, origins)
 
 
@@ -55,6 +57,12 @@ def listed(lines: list[str], origins: Origins) -> ConfigError:
 def _path(loc: SettingPath) -> SettingPath:
     """Return the setting a finding is about; pydantic marks a wrong key by ``[key]`` behind it."""
     return loc[:-1] if loc[-1:] == ("[key]",) else loc
+
+
+def _is_typo(missing: SettingPath, typos: list[SettingPath]) -> bool:
+    """Tell whether a required key is there, misspelt: then the unknown key says all."""
+    beside = [str(path[-1]) for path in typos if path[:-1] == missing[:-1]]
+    return any(nearest(key, [str(missing[-1])]) for key in beside)
 
 
 def _line(item: dict[str, Any], origins: Origins, tree: Branch) -> str:

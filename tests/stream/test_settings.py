@@ -166,6 +166,21 @@ def test_kafka_values_are_the_text_librdkafka_reads() -> None:
     }
 
 
+def test_a_misspelt_required_key_is_one_error(tmp_path: Path) -> None:
+    assert error_of(tmp_path, SMALLEST.replace("references:", "refernces:")) == (
+        "driftstream.yaml:7: unknown key 'refernces' in models.loan-approval, did you mean 'references'?"
+    )
+    assert error_of(tmp_path, SMALLEST.replace("kafka:", "kafak:")) == (
+        "driftstream.yaml:1: unknown key 'kafak' in the configuration, did you mean 'kafka'?"
+    )
+
+
+def test_a_missing_section_names_the_file(tmp_path: Path) -> None:
+    assert error_of(tmp_path, "kafka: {bootstrap.servers: b}\n") == (
+        "driftstream.yaml: redis is missing: where the state is kept"
+    )
+
+
 def test_several_errors_are_listed_in_the_order_of_the_file(tmp_path: Path) -> None:
     error = error_of(tmp_path, SMALLEST + "    arl: 0\ningest: {batch: x}\nx: 1\n").splitlines()
     assert error[0] == "driftstream.yaml: 3 errors"
