@@ -127,25 +127,30 @@ def _encode(name: str, values: NDArray[Any], role: Role, *, forced: bool) -> _En
 
 def _numeric_bins(name: str, finite: NDArray[np.float64]) -> NumericBins:
     edges, atoms = cut(finite)
-    cell = np.searchsorted(edges, finite, side="right")
-    number = np.bincount(cell, minlength=edges.size + 1)
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    # Half of each value before adding: the largest floats must not overflow their sum.
-    means = np.bincount(cell, weights=finite / max(finite.size, 1), minlength=edges.size + 1)
-    bounds = np.clip(np.concatenate(([low], edges, [high])), low, high)
-    centers = np.where(
-        number > 0, means * finite.size / np.maximum(number, 1), (bounds[:-1] + bounds[1:]) / 2
-    )
-    centers = np.maximum.accumulate(np.clip(centers, low, high))
-    with np.errstate(over="ignore"):
-        spread = float(finite.std()) if finite.size else 0.0
+    scale = (
+        float(np.abs(finite).max(initial=0.0)) or 1.0
+    )  # in units of it, the largest floats do not overflow
+    centers, spread = _centers(finite / scale, edges / scale)
     return NumericBins(
         name=name,
         edges=tuple(edges.tolist()),
         atoms=tuple(atoms.tolist()),
-        centers=tuple(centers.tolist()),
-        spread=spread if np.isfinite(spread) else float(high / 2 - low / 2),
+        centers=tuple((centers * scale).tolist()),
+        spread=spread * scale,
     )
+
+
+def _centers(values: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Mean of the values in each cell (of an empty one: the middle), increasing; their standard deviation."""
+    if not values.size:
+        return np.zeros(edges.size + 1), 0.0
+    low, high = float(values.min()), float(values.max())
+    cell = np.searchsorted(edges, values, side="right")
+    number = np.bincount(cell, minlength=edges.size + 1)
+    sums = np.bincount(cell, weights=values, minlength=edges.size + 1)
+    bounds = np.clip(np.concatenate(([low], edges, [high])), low, high)
+    centers = np.where(number > 0, sums / np.maximum(number, 1), (bounds[:-1] + bounds[1:]) / 2)
+    return np.maximum.accumulate(np.clip(centers, low, high)), float(values.std())
 
 
 def _numeric_caveat(name: str, distinct: int, numbers: NDArray[np.float64]) -> str | None:

@@ -49,11 +49,12 @@ def _cut_discrete(distinct: NDArray[np.float64]) -> Cut:
     inner = _midpoints(distinct[:-1], distinct[1:])
     below, above = distinct[0], distinct[-1]
     # The outermost values reach as far outwards as inwards; a constant needs a scale of its own.
-    low = (distinct[1] - below) / 2 if distinct.size > 1 else max(abs(below), 1.0) * 1e-6
-    high = (above - distinct[-2]) / 2 if distinct.size > 1 else low
-    edges = np.concatenate(([below - low], inner, [above + high]))
-    limits = np.finfo(np.float64)
-    edges = np.unique(np.clip(edges, limits.min, limits.max))
+    low = distinct[1] / 2 - below / 2 if distinct.size > 1 else max(abs(below), 1.0) * 1e-6
+    high = above / 2 - distinct[-2] / 2 if distinct.size > 1 else low
+    with np.errstate(over="ignore"):
+        outer = np.array([below - low, above + high])
+    outer = outer[np.isfinite(outer)]  # beyond the largest float there is nothing to tell apart
+    edges = np.unique(np.concatenate((outer, inner)))
     return Cut(edges, np.arange(edges.size + 1))
 
 

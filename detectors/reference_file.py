@@ -19,14 +19,21 @@ FORMAT: Final = "driftstream.reference/1"
 Role = Literal["feature", "prediction", "score", "label"]
 
 
+class Season(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mean effect of one component in each hour of the day (UTC)."""
+
+    component: int
+    hours: tuple[float, ...]
+
+
 class ColumnVariation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The variation of one column, an entry a component; ``profiles`` has 24 hours a component."""
+    """The variation of one column, an entry a component; ``seasons`` for those that have one."""
 
     tau2: tuple[float, ...]
     inertia: tuple[float, ...]
     dof: tuple[float | None, ...]
     noise: tuple[float, ...]
-    profiles: dict[int, tuple[float, ...]] = msgspec.field(default_factory=dict)
+    seasons: tuple[Season, ...] = ()
 
 
 class ColumnEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,8 +82,8 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         profile = np.zeros((scores.owner.size, SLOTS))
         start = 0
         for part in parts:
-            for component, hours in part.profiles.items():
-                profile[start + component] = hours
+            for season in part.seasons:
+                profile[start + season.component] = season.hours
             start += len(part.tau2)
         return Variation(
             chunks=self.chunks,
@@ -98,11 +105,10 @@ def column_variations(variation: Variation, scores: Scores) -> list[ColumnVariat
     bounds = np.cumsum([0, *scores.per_column]).tolist()
     parts = []
     for start, stop in pairwise(bounds):
-        profiles = {
-            m - start: tuple(variation.profile[m].tolist())
-            for m in range(start, stop)
-            if variation.seasonal[m]
-        }
+        seasons = tuple(
+            Season(int(m), tuple(variation.profile[start + m].tolist()))
+            for m in np.flatnonzero(variation.seasonal[start:stop])
+        )
         dof = variation.dof[start:stop].tolist()
         parts.append(
             ColumnVariation(
@@ -110,7 +116,7 @@ def column_variations(variation: Variation, scores: Scores) -> list[ColumnVariat
                 inertia=tuple(variation.inertia[start:stop].tolist()),
                 dof=tuple(None if np.isinf(x) else x for x in dof),
                 noise=tuple(variation.noise[start:stop].tolist()),
-                profiles=profiles,
+                seasons=seasons,
             )
         )
     return parts
@@ -157,8 +163,8 @@ def _check_column(column: ColumnEntry, rows: int) -> None:
         )
     if min((*part.tau2, *part.noise), default=0.0) < 0 or min(part.inertia, default=1.0) < 1:
         raise FormatError(f"{where} tau2 and noise must be >= 0, inertia >= 1: build it again")
-    for component, hours in part.profiles.items():
-        if not 0 <= component < len(part.tau2) or len(hours) != SLOTS:
+    for season in part.seasons:
+        if not 0 <= season.component < len(part.tau2) or len(season.hours) != SLOTS:
             raise FormatError(
-                f"{where} profile of component {component} must have {SLOTS} hours: build it again"
+                f"{where} season of component {season.component} must have {SLOTS} hours: build it again"
             )

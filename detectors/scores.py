@@ -23,7 +23,7 @@ from detectors.binning import SPECIAL_CELLS, Binning, NumericBins
 Floats = NDArray[np.float64]
 
 DEGREES = ("location", "scale", "skew", "tails")
-RARE_SHARE = 0.001
+RARE_SHARE = 1e-4
 """Effects of rarer cells are measured as if they had this share: one row in thousands is none."""
 
 
