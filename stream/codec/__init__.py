@@ -1,0 +1,75 @@
+"""Record values to columns: the batch decoders of the input topics.
+
+``decode`` takes the values of one batch and gives back a :class:`Batch`: encoded columns for each model
+version, and a reason for every record that is no event. It reads no clock and raises nothing for what a
+record holds.
+
+Meaning of a value: an absent feature is a missing one, and so is ``null``. A numeric column takes numbers and
+booleans (1 and 0); text, objects and numbers beyond a float are in its *invalid* cell. A categorical column
+takes text, numbers (12 and 12.0 are ``"12"``) and booleans (``"true"``). Features that the reference does not
+have are ignored. Of a key that stands twice in one object, the last value counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from stream.codec.batch import REASONS, Batch, Block, Decoder, Rejected
+from stream.codec.batches import BatchDecoder
+from stream.codec.layout import layouts
+from stream.codec.limits import Limits
+from stream.codec.structs import INFERENCE, LABEL
+
+if TYPE_CHECKING:
+    from detectors.reference import Reference
+
+__all__ = [
+    "REASONS",
+    "Batch",
+    "Block",
+    "Decoder",
+    "JsonInferenceDecoder",
+    "JsonLabelDecoder",
+    "Limits",
+    "Rejected",
+]
+
+DEFAULT_LIMITS = Limits()
+
+
+class JsonInferenceDecoder:
+    """Decodes JSON inference events into the feature, prediction and score columns of their reference.
+
+    ``references`` are keyed by model and version, oldest version first: the last one of a model takes the
+    events that name no version.
+    """
+
+    def __init__(
+        self, references: Mapping[tuple[str, str], Reference], limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        found = layouts(references, INFERENCE, "inference", limits.string_bytes)
+        configured = frozenset(model for model, _ in references)
+        self._decoder = BatchDecoder(found, INFERENCE, limits, configured=configured)
+
+    def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
+        """Decode one batch; see :class:`Decoder`."""
+        return self._decoder.decode(values, record_ts_ms)
+
+
+class JsonLabelDecoder:
+    """Decodes JSON label events into the label column of the model's newest reference that has one.
+
+    Rows of configured models without such a reference are ``unmonitored``.
+    """
+
+    def __init__(
+        self, references: Mapping[tuple[str, str], Reference], limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        found = layouts(references, LABEL, "labels", limits.string_bytes)
+        configured = frozenset(model for model, _ in references)
+        self._decoder = BatchDecoder(found, LABEL, limits, configured=configured)
+
+    def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
+        """Decode one batch; see :class:`Decoder`."""
+        return self._decoder.decode(values, record_ts_ms)

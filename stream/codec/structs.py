@@ -1,0 +1,128 @@
+"""The msgspec structs that the events of one model are decoded into.
+
+They are the fields of :mod:`stream.events` with three changes: the model's name is the struct's tag,
+monitored values have the type their column encodes from, and what nobody reads yet (segments, measures) is
+checked to be an object and then skipped in C. To read a segment or measure, give :class:`Skipped` a field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from stream.codec.values import NUMERIC, Column, json_type
+from stream.events import InferenceEvent, LabelEvent
+
+
+class Skipped(msgspec.Struct, gc=False):
+    """An object of which nothing is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which event a topic carries, and which of its fields stand outside of ``features`` as a column."""
+
+    event: type[msgspec.Struct]
+    scalars: tuple[str, ...]
+
+    @property
+    def versioned(self) -> bool:
+        """Whether an event names the version of its model."""
+        return "version" in self.event.__struct_fields__
+
+
+INFERENCE = Form(InferenceEvent, ("prediction", "score"))
+LABEL = Form(LabelEvent, ("label",))
+
+
+@dataclass(frozen=True, slots=True)
+class Structs:
+    """The structs of one model.
+
+    ``typed`` is False when no struct can say what the events look like: versions that disagree on what a
+    field is, or names that msgspec cannot rename to. Those models are decoded on the slow path.
+    """
+
+    event: type[msgspec.Struct]
+    features: type[msgspec.Struct]
+    attributes: dict[str, str]
+    typed: bool
+
+    def path(self, column: Column) -> str:
+        """Return the attribute of ``column``: in the features struct, or in the event itself."""
+        return self.attributes[column.name] if column.source == "feature" else column.source
+
+
+def make_structs(model: str, columns: Iterable[Column], form: Form, string_bytes: int) -> Structs:
+    """Return the structs for one model from the columns of all its versions."""
+    by_place: dict[tuple[str, str], list[Column]] = {}
+    for column in columns:
+        by_place.setdefault(column.place, []).append(column)
+    types = {
+        place: json_type(found[0].kind, string_bytes, boolean=found[0].boolean)
+        for place, found in by_place.items()
+    }
+    agreed = all(len({column.kind for column in found}) == 1 for found in by_place.values())
+    names = [name for source, name in types if source == "feature"]
+    attributes = {name: f"f{number}" for number, name in enumerate(names)}
+    typed = agreed and all(map(_renamable, names))
+    features = msgspec.defstruct(
+        "Features",
+        [(attributes[name], *_typed(types["feature", name])) for name in names],
+        rename={attribute: name for name, attribute in attributes.items()} if typed else None,
+        gc=False,
+    )
+    changed = {
+        source: kind if source != "score" else kind | dict[str, float | None]
+        for (source, _), kind in types.items()
+        if source != "feature"
+    }
+    changed["features"] = features
+    event = msgspec.defstruct(
+        "Event",
+        [field for field in _fields(form, changed, string_bytes) if field[0] != "model"],
+        tag=model,
+        tag_field="model",
+        kw_only=True,
+        gc=False,
+    )
+    return Structs(event, features, attributes, typed)
+
+
+def make_stranger(form: Form, string_bytes: int) -> type[msgspec.Struct]:
+    """Return the struct for an event of a model that has no reference: checked, its features skipped."""
+    fields = _fields(form, {"features": Skipped}, string_bytes)
+    return msgspec.defstruct("Stranger", fields, kw_only=True, gc=False)
+
+
+def _plain(kind: Any) -> Any:
+    return kind.__origin__ if hasattr(kind, "__metadata__") else kind
+
+
+def _typed(kind: Any) -> tuple[Any, Any]:
+    """Return the type and the default of a feature: an absent number is NaN, an absent category None."""
+    return kind, math.nan if kind == NUMERIC else None
+
+
+def _renamable(name: str) -> bool:
+    return not any(character in '\\"' or character < " " for character in name)
+
+
+def _fields(form: Form, changed: dict[str, Any], string_bytes: int) -> list[Any]:
+    """Return the fields of the event, typed as in ``changed``; text is bounded, objects are skipped."""
+    changed = {"segments": Skipped | None, "measures": Skipped | None, **changed}
+    bounded = Annotated[str, msgspec.Meta(max_length=string_bytes)] | None
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(form.event):
+        kind = changed.get(field.name, bounded if _plain(field.type) == str | None else field.type)
+        if field.name == "features":
+            fields.append((field.name, kind, msgspec.field(default_factory=kind)))
+        elif field.required:
+            fields.append((field.name, kind))
+        else:
+            fields.append((field.name, kind, field.default))
+    return fields
