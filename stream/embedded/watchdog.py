@@ -23,17 +23,19 @@ _GIVE_UP_SECONDS = 10.0
 
 def last_group(parent: int) -> int:
     """Read standard input until the starter is gone; give the process group that still runs, else 0."""
-    group, rest = 0, b""
-    while os.getppid() == parent:
+    group, rest, orphaned = 0, b"", False
+    while True:
         readable, _, _ = select.select([0], [], [], _LOOK_EVERY_SECONDS)
-        if not readable:
-            continue
-        chunk = os.read(0, 4096)
-        if not chunk:
-            break
-        *lines, rest = (rest + chunk).split(b"\n")
-        group = int(lines[-1]) if lines else group
-    return group
+        if readable:
+            chunk = os.read(0, 4096)
+            if not chunk:
+                return group
+            *lines, rest = (rest + chunk).split(b"\n")
+            group = int(lines[-1]) if lines else group
+        elif orphaned:
+            return group
+        # What was written before the starter died is still read, in one more round.
+        orphaned = os.getppid() != parent
 
 
 def remove(directory: Path) -> None:

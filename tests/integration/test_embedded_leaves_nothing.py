@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.services
 
 STARTER = """
-import sys, time
+import signal, sys, time
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
 
 def run(service):
     with service as started:
