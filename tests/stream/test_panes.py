@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detectors import Counts
+from stream.errors import CorruptState
+from stream.keys import PaneKey
+from stream.panes import Pane, PartitionIntake, group_rows
+
+KEY = PaneKey("m", "v1", 60_000, "f")
+LATER = PaneKey("m", "v1", 120_000, "f")
+CLOSES = {KEY: 130_000, LATER: 190_000}
+
+
+def pane(n: int, first_ms: int = 60_000) -> Pane:
+    return Pane(Counts(np.array([[n, 0, 0], [0, n, 0]])), first_ms, first_ms + n)
+
+
+def test_adding_merges_counts_and_widens_the_span() -> None:
+    held = pane(3)
+    held.add(Counts([[1, 1, 0], [0, 2, 0]]), 59_000, 61_000)
+    assert held.counts.n == 5
+    assert (held.min_ts_ms, held.max_ts_ms) == (59_000, 61_000)
+
+
+def test_panes_come_back_from_bytes() -> None:
+    again = Pane.from_bytes(pane(7).to_bytes())
+    assert again.counts == pane(7).counts
+    assert (again.min_ts_ms, again.max_ts_ms) == (60_000, 60_007)
+
+
+def test_damaged_panes_are_refused() -> None:
+    data = bytearray(pane(7).to_bytes())
+    data[-1] ^= 1
+    with pytest.raises(CorruptState):
+        Pane.from_bytes(bytes(data))
+
+
+def test_a_new_pane_is_announced_once() -> None:
+    intake = PartitionIntake(watermark_ms=70_000)
+    intake.add(KEY, pane(3))
+    assert intake.announce(CLOSES, again=False) == [KEY]
+    intake.committed([KEY])
+    intake.add(KEY, pane(2))
+    assert intake.announce(CLOSES, again=False) == []
+    assert intake.panes[KEY].counts.n == 5
+
+
+def test_a_pane_whose_window_may_be_closed_is_announced_again() -> None:
+    intake = PartitionIntake(watermark_ms=70_000)
+    intake.add(KEY, pane(3))
+    intake.committed([KEY])
+    intake.advance(130_000)
+    intake.add(KEY, pane(1))
+    assert intake.announce(CLOSES, again=False) == [KEY]
+
+
+def test_after_an_idle_spell_everything_touched_is_announced() -> None:
+    intake = PartitionIntake(watermark_ms=70_000)
+    intake.add(KEY, pane(3))
+    intake.committed([KEY])
+    intake.add(KEY, pane(1))
+    assert intake.announce(CLOSES, again=True) == [KEY]
+
+
+def test_a_pane_that_is_not_held_is_loaded_before_it_is_added_to() -> None:
+    intake = PartitionIntake()
+    assert intake.missing([KEY, LATER]) == [KEY, LATER]
+    intake.restore(KEY, pane(10))
+    assert intake.missing([KEY, LATER]) == [LATER]
+    intake.add(KEY, pane(1))
+    assert intake.panes[KEY].counts.n == 11
+    assert intake.dirty == {KEY}
+
+
+def test_a_commit_forgets_increments_and_panes_not_kept() -> None:
+    intake = PartitionIntake()
+    intake.add(KEY, pane(1))
+    intake.add(LATER, pane(1))
+    intake.totals["events"] += 2
+    intake.committed([LATER])
+    assert set(intake.panes) == {LATER}
+    assert not intake.dirty
+    assert not intake.totals
+
+
+def test_the_watermark_of_a_partition_never_goes_back() -> None:
+    intake = PartitionIntake()
+    intake.advance(100)
+    intake.advance(50)
+    assert intake.watermark_ms == 100
+
+
+def test_rows_group_by_partition_and_pane() -> None:
+    partition = np.array([0, 1, 0, 1, 0])
+    ts_ms = np.array([5, 15, 7, 3, 12], dtype=np.int64)
+    rows = group_rows(partition, ts_ms, 10, partitions=2)
+    groups = list(zip(rows.partitions.tolist(), rows.starts_ms.tolist(), strict=True))
+    assert [groups[g] for g in rows.group.tolist()] == [(0, 0), (1, 10), (0, 0), (1, 0), (0, 10)]
