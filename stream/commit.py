@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from stream.counting import Delta
 from stream.errors import Fenced, OffsetMismatch
 from stream.keys import PaneKey
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
 from stream.panes import Pane
-from stream.sinks import KafkaSink
+from stream.sinks import Sink
 from stream.store import PartitionCommit, PartitionStore
 from stream.windows import WindowSpec
 
@@ -40,7 +41,7 @@ class Committer:
         self,
         *,
         store: PartitionStore,
-        sink: KafkaSink,
+        sink: Sink,
         metrics: Metrics,
         windows: Mapping[str, WindowSpec],
         panes_topic: str,
@@ -58,7 +59,23 @@ class Committer:
         """Hold a dead letter until the next commit, which acknowledges it first."""
         self._dead.append(message)
 
-    def load(self, owned: OwnedPartition, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
+    def take(self, owned: OwnedPartition, delta: Delta, *, out_of_orderness_ms: int) -> None:
+        """Add what a batch counted to what the partition has not committed yet, and move its watermark."""
+        intake = owned.intake
+        missing = intake.missing(delta.panes)
+        for key, pane in self._load(owned, missing).items():
+            intake.restore(key, pane)
+        for key, pane in delta.panes.items():
+            intake.add(key, pane)
+            self._metrics.events(owned.topic, key.model, pane.counts.n)
+        intake.totals.update(delta.totals)
+        intake.unknown.update(delta.unknown)
+        self._metrics.unknown_model(owned.topic, delta.totals["unknown"])
+        self._metrics.late(owned.topic, delta.totals["late"])
+        if delta.max_ts_ms is not None:
+            intake.advance(delta.max_ts_ms - out_of_orderness_ms)
+
+    def _load(self, owned: OwnedPartition, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
         """What earlier commits hold of the panes ``keys``."""
         return self._store.load_panes(owned.topic, owned.partition, keys)
 

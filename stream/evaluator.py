@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from detectors import Counts
 from stream.alerts import Alert
 from stream.assignment import AlertRoute
+from stream.clock import WALL_CLOCK, Clock
 from stream.errors import Conflict, CorruptState
 from stream.evaluate import ModelEvaluation
 from stream.keys import PaneKey
@@ -30,7 +31,7 @@ from stream.metrics import Metrics
 from stream.panes import Pane
 from stream.records import WindowRecord
 from stream.series import ClosedWindow, ModelPlan, SeriesKey
-from stream.sinks import KafkaSink, OutboxDrain
+from stream.sinks import OutboxDrain, Sink
 from stream.store import ModelStore
 from stream.watermarks import GlobalWatermark, WatermarkTracker
 from stream.windows import OpenWindows
@@ -70,6 +71,8 @@ class Evaluator:
     ----------
     plans
         Every configured model, by name.
+    clock
+        Tells when idle partitions let a window close; a replay has its own.
     """
 
     def __init__(
@@ -78,14 +81,16 @@ class Evaluator:
         plans: Mapping[str, ModelPlan],
         *,
         store: ModelStore,
-        sink: KafkaSink,
+        sink: Sink,
         metrics: Metrics,
+        clock: Clock = WALL_CLOCK,
     ) -> None:
         self.spec = spec
         self.plans = plans
         self._store = store
         self._sink = sink
         self._metrics = metrics
+        self._clock = clock
         self._held: dict[str, _Held] = {}
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._partitions: dict[str, int] = {}
@@ -189,8 +194,8 @@ class Evaluator:
         partitions = self._partitions_of(source)
         return self._trackers[source].observe(
             self._store.clocks(self.spec.sources[source], partitions),
-            monotonic_ms=time.monotonic_ns() // 1_000_000,
-            now_ms=time.time_ns() // 1_000_000,
+            monotonic_ms=self._clock.monotonic_ms(),
+            now_ms=self._clock.now_ms(),
         )
 
     def _look_at(self, held: _Held, watermarks: Mapping[str, GlobalWatermark]) -> int:
@@ -233,7 +238,7 @@ class Evaluator:
         self._commit(held, records, alerts)
         held.open[key].discard(ends)
         seconds = (time.perf_counter() - started) / len(ends)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._clock.now_ms()
         for end_ms in ends:
             delay_ms = now_ms - held.plan.windows.closes_at(end_ms)
             self._metrics.evaluated(seconds=seconds, close_delay_seconds=delay_ms / 1000)

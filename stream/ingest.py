@@ -26,7 +26,7 @@ from confluent_kafka import Message as Record
 from stream.assignment import Assignment
 from stream.codec import Decoder
 from stream.commit import Committer
-from stream.counting import BatchCounter, Delta
+from stream.counting import BatchCounter
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.gather import TopicBatch, gather, split
@@ -180,23 +180,8 @@ class Ingest:
         now = monotonic_ms()
         for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
             owned.saw_records(now)
-            self._take(owned, delta)
+            self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
-
-    def _take(self, owned: OwnedPartition, delta: Delta) -> None:
-        intake = owned.intake
-        missing = intake.missing(delta.panes)
-        for key, pane in self._committer.load(owned, missing).items():
-            intake.restore(key, pane)
-        for key, pane in delta.panes.items():
-            intake.add(key, pane)
-            self._metrics.events(owned.topic, key.model, pane.counts.n)
-        intake.totals.update(delta.totals)
-        intake.unknown.update(delta.unknown)
-        self._metrics.unknown_model(owned.topic, delta.totals["unknown"])
-        self._metrics.late(owned.topic, delta.totals["late"])
-        if delta.max_ts_ms is not None:
-            intake.advance(delta.max_ts_ms - self.spec.out_of_orderness_ms)
 
     # ---- commits out
 

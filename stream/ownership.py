@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from stream.errors import StateError
 from stream.messages import Message
 from stream.panes import PartitionIntake
-from stream.sinks import KafkaSink, OutboxDrain
+from stream.sinks import OutboxDrain, Sink
 from stream.store import Claim, PartitionCommit
 
 
@@ -120,7 +120,7 @@ def start_offset(claim: Claim, low: int, high: int, *, where: str) -> Start:
     return Start(claim.offset, 0)
 
 
-def take_over(claim: Claim, start: Start, *, topic: str, partition: int, sink: KafkaSink) -> OwnedPartition:
+def take_over(claim: Claim, start: Start, *, topic: str, partition: int, sink: Sink) -> OwnedPartition:
     """The partition as claimed; records lost to retention are already in its totals."""
     owned = OwnedPartition(
         topic, partition, claim.epoch, start.offset, claim.offset, claim.sequence, OutboxDrain(sink)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -21,6 +22,22 @@ log = logging.getLogger(__name__)
 PARTITION_UA = -1  # librdkafka's: let the partitioner choose
 
 Delivered = Callable[[KafkaError | None, object], None]
+
+
+class Sink(Protocol):
+    """Where messages leave: :class:`KafkaSink`, or :class:`stream.sinks_memory.ListSink` without a broker."""
+
+    def produce(self, message: Message, on_delivery: Delivered) -> None:
+        """Take a message; ``on_delivery`` hears of it once, with None when it is safe."""
+
+    def poll(self) -> None:
+        """Serve delivery reports."""
+
+    def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:
+        """Take all and wait until every one is safe; raise DependencyError otherwise."""
+
+    def close(self, *, timeout_s: float) -> int:
+        """Wait for what is under way; the number of messages given up."""
 
 
 class KafkaSink:
@@ -106,7 +123,7 @@ class OutboxDrain:
     is produced again at the next :meth:`retry`.
     """
 
-    sink: KafkaSink
+    sink: Sink
     delivered_to: int | None = None
     _flying: dict[int, Message] = field(default_factory=dict)
     _failed: dict[int, Message] = field(default_factory=dict)
