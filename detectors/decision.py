@@ -96,8 +96,7 @@ class Decision:
         x = self.scores.effects(pooled)
         z = self._surprise(pooled, x, looks)
         p = student_tail(z, self.variation.dof)
-        agrees = self._newest_agrees(Sums(total[-1], n[-1]), x)
-        p = np.where(agrees | (looks == 1)[:, None], p, 1.0)
+        p = np.where(self._recent_agree(pooled, x, looks), p, 1.0)
         return self._per_column(looks, p, x, z)
 
     def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> Floats:
@@ -120,13 +119,23 @@ class Decision:
             wander = wander + np.where(v.seasonal, (v.noise + v.tau2) / (v.days * look), 0.0)
         return wander
 
-    def _newest_agrees(self, newest: Sums, x: Floats) -> NDArray[np.bool_]:
-        """Tell where the newest slice is not clearly back: a drift that ended must not live on."""
-        latest = self.scores.effects(newest)
+    def _recent_agree(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> NDArray[np.bool_]:
+        r"""Tell which lookbacks hold a drift that still lasts: every shorter one must not be clearly back.
+
+        The mean of the last l of L slices may fall short of the mean of all L by 2.5 standard errors of
+        that difference, :math:`v (1/n_l - 1/n_L) + \tau^2 \min(I, l)/l`. To ask the newest slice alone is not
+        enough: one slice is noisier than the little that a short piece of an old drift leaves in 16.
+        """
         unit = np.where(self.scores.is_indicator, _binomial_variance(x, self.scores), 1.0)
-        noise = unit / np.maximum(newest.n, 1.0) + self.variation.tau2
-        agrees: NDArray[np.bool_] = (x - latest) * np.sign(x) <= AGREEMENT * np.sqrt(noise)
-        return agrees & (newest.n > 0)
+        wander = self.variation.tau2 * np.minimum(self.variation.inertia, looks[:, None]) / looks[:, None]
+        share = 1.0 / np.maximum(pooled.n, 1.0)
+        agrees = np.ones(x.shape, dtype=np.bool_)
+        for short in range(len(looks) - 1):
+            longer = slice(short + 1, None)
+            noise = unit[longer] * (share[short] - share[longer]) + wander[short]
+            fallen = (x[longer] - x[short]) * np.sign(x[longer])
+            agrees[longer] &= (fallen <= AGREEMENT * np.sqrt(noise)) & (pooled.n[short] > 0)
+        return agrees
 
     def _per_column(self, looks: NDArray[np.intp], p: Floats, x: Floats, z: Floats) -> Judgement:
         row, component = _strongest(p, z, self.scores.owner)
