@@ -44,6 +44,14 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class AlertRoute:
+    """Where alerts go, and where the runbook pages are that they link."""
+
+    topic: str
+    runbook_base_url: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Alert:
     """One notification of an incident.
@@ -95,7 +103,7 @@ class Alert:
             "evidence": self.evidence,
         }
 
-    def to_message(self, topic: str, *, runbook_base_url: str) -> Message:
+    def to_message(self, route: AlertRoute) -> Message:
         """The Kafka record: ``ce_*`` headers, key = model."""
         headers = {
             "ce_specversion": "1.0",
@@ -107,9 +115,9 @@ class Alert:
             "content-type": "application/json",
         }
         return Message(
-            topic,
+            route.topic,
             self.model.encode(),
-            _JSON.encode(self.body(runbook_base_url)),
+            _JSON.encode(self.body(route.runbook_base_url)),
             [(name, value.encode()) for name, value in headers.items()],
         )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import redis
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
-from stream.alerts import data_loss
+from stream.alerts import AlertRoute, data_loss
 from stream.errors import DependencyError
 from stream.messages import Message
 from stream.ownership import OwnedPartition, start_offset, take_over
@@ -25,14 +24,6 @@ RETRY_S = 0.5
 
 Key = tuple[str, int]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class AlertRoute:
-    """Where alerts go and where their runbooks are."""
-
-    topic: str
-    runbook_base_url: str
 
 
 class Assignment:
@@ -143,7 +134,7 @@ class Assignment:
     def _loss_alert(self, owned: OwnedPartition, lost: int, at_ms: int) -> Message:
         first = owned.position - lost
         alert = data_loss(topic=owned.topic, partition=owned.partition, first=first, lost=lost, at_ms=at_ms)
-        return alert.to_message(self._alerts.topic, runbook_base_url=self._alerts.runbook_base_url)
+        return alert.to_message(self._alerts)
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         at = TopicPartition(topic, partition)

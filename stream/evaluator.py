@@ -20,8 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectors import Counts
-from stream.alerts import Alert
-from stream.assignment import AlertRoute
+from stream.alerts import Alert, AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.errors import Conflict, CorruptState
 from stream.evaluate import ModelEvaluation
@@ -274,10 +273,7 @@ class Evaluator:
 
     def _commit(self, held: _Held, records: Sequence[WindowRecord], alerts: Sequence[Alert]) -> None:
         messages = [record.to_message(self.spec.metrics_topic) for record in records]
-        route = self.spec.alerts
-        messages += [
-            alert.to_message(route.topic, runbook_base_url=route.runbook_base_url) for alert in alerts
-        ]
+        messages += [alert.to_message(self.spec.alerts) for alert in alerts]
         first = held.evaluation.sequence + 1
         held.evaluation.sequence += len(messages)
         numbered: list[tuple[int, Message]] = [(first + i, message) for i, message in enumerate(messages)]

@@ -104,6 +104,7 @@ class Ingest:
         self._next_beat_ms = 0
         self._uncommitted = 0
         self._beat_heard = beat
+        self._shown: set[tuple[str, int]] = set()
         self._last_commit_ms = monotonic_ms()
 
     # ---- life
@@ -260,6 +261,10 @@ class Ingest:
             self._metrics.partitions(topic, assigned=len(assigned), paused=len(assigned) if self._held else 0)
             for owned in assigned:
                 self._gauge(owned)
+        shown = {(owned.topic, owned.partition) for owned in self.assignment}
+        for topic, partition in self._shown - shown:
+            self._metrics.revoked(topic, partition)
+        self._shown = shown
 
     def _is_idle(self, owned: OwnedPartition, now_ms: int) -> bool:
         return (

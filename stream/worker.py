@@ -23,7 +23,8 @@ from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
 from stream.agents import AgentSpec, EvaluationAgents
-from stream.assignment import AlertRoute, Assignment
+from stream.alerts import AlertRoute
+from stream.assignment import Assignment
 from stream.codec import REASONS
 from stream.commit import Committer
 from stream.errors import DriftstreamError
