@@ -1,7 +1,7 @@
 """The JSON Schemas of the events, made from :mod:`stream.events`.
 
-``python -m stream.schemas`` writes them to ``docs/schemas/``. A test compares the committed files
-with the structs.
+``python -m stream.schemas [DIRECTORY]`` writes them, to ``docs/schemas/`` by default. A test compares the
+committed files with the structs.
 """
 
 from __future__ import annotations
@@ -49,5 +49,5 @@ def write(directory: Path = DIRECTORY) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for written in write():
+    for written in write(*map(Path, sys.argv[1:2])):
         sys.stdout.write(f"{written}\n")

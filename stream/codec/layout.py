@@ -6,17 +6,15 @@ C, whatever the mix of models on a topic. It has the features of every version; 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.readers import column_reader, row_reader
 from stream.codec.structs import Form, Structs, make_structs
 from stream.codec.values import Column, codes_of
 
@@ -33,13 +31,13 @@ class VersionLayout:
         self.columns = columns
         numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
         codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
+        self._scalars = [column for column in columns if column.source != "feature"]
         self._numeric = [column.name for column in numeric]
-        self._numbers = _tuple_reader(tuple(map(structs.path, numeric)))
         self._categorical = [column.name for column in codes]
-        self._codes = [(column.codes.__getitem__, attrgetter(structs.path(column))) for column in codes]
-        self._scalars = [
-            (column, attrgetter(column.source)) for column in columns if column.source != "feature"
-        ]
+        self._codes = [column.codes.__getitem__ for column in codes]
+        self._read_numbers = row_reader(list(map(structs.path, numeric)))
+        self._read_categories = column_reader(list(map(structs.path, codes)))
+        self._read_scalars = column_reader(list(map(structs.path, self._scalars)))
 
     def encode(self, events: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Return the encoded columns of ``events``, structs of this layout's model."""
@@ -48,39 +46,31 @@ class VersionLayout:
             features = [event.features for event in events]
             encoded.update(zip(self._numeric, self._numeric_rows(features), strict=True))
             encoded.update(zip(self._categorical, self._categorical_rows(features), strict=True))
-        for column, getter in self._scalars:
-            encoded[column.name] = _single(column, list(map(getter, events)))
+        for column, values in zip(self._scalars, self._read_scalars(events), strict=True):
+            encoded[column.name] = _single(column, values)
         return encoded
 
     # One np.fromiter for all features of a kind: a call each would weigh on small blocks.
 
     def _numeric_rows(self, features: list[Any]) -> NDArray[np.float64]:
         shape = len(features), len(self._numeric)
-        values = chain.from_iterable(self._numbers(features))
+        values = chain.from_iterable(self._read_numbers(features))
         return np.ascontiguousarray(np.fromiter(values, np.float64, shape[0] * shape[1]).reshape(shape).T)
 
     def _categorical_rows(self, features: list[Any]) -> NDArray[np.int32]:
-        columns = (map(code, map(getter, features)) for code, getter in self._codes)
+        columns = map(map, self._codes, self._read_categories(features))
         shape = len(self._codes), len(features)
         return np.fromiter(chain.from_iterable(columns), np.int32, shape[0] * shape[1]).reshape(shape)
 
 
-@cache
-def _tuple_reader(attributes: tuple[str, ...]) -> Callable[[list[Any]], list[tuple[Any, ...]]]:
-    """Return a function from structs to tuples of their ``attributes``, which are ours: f0, f1, ...
-
-    Compiled from text as ``dataclasses`` does it: attribute loads that the interpreter specialises take half
-    the time of ``operator.attrgetter``, and they are a tenth of the whole decoder.
-    """
-    assert all(re.fullmatch("f[0-9]+", attribute) for attribute in attributes)
-    loads = "".join(f"row.{attribute}, " for attribute in attributes)
-    reader: Callable[[list[Any]], list[tuple[Any, ...]]] = eval(f"lambda rows: [({loads}) for row in rows]")
-    return reader
+def _single(column: Column, values: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return _encoded(column, values)
+    except TypeError:  # scores of every class
+        return _encoded(column, column.scalar_scores(values))
 
 
-def _single(column: Column, values: list[Any]) -> NDArray[Any]:
-    if column.source == "score" and dict in set(map(type, values)):
-        values = column.scalar_scores(values)
+def _encoded(column: Column, values: Sequence[Any]) -> NDArray[Any]:
     if column.kind == "numeric":
         return np.fromiter(values, np.float64, len(values))
     return np.fromiter(map(column.codes.__getitem__, values), np.int32, len(values))

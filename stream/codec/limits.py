@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _COUNTABLE = np.iinfo(np.int16).max  # bytes of a record whose brackets cannot overflow an int16
 
+_SLICE_BYTES = 1 << 18  # at once: larger buffers go back to the system, and page faults cost more
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -42,7 +44,9 @@ class Limits:
         if not filled:
             return set()
         lengths = np.fromiter(map(len, filled), np.intp, len(filled))
-        odd = _openings(filled, lengths) > self.depth
+        step = max(1, _SLICE_BYTES * len(filled) // int(lengths.sum()))
+        slices = [slice(start, start + step) for start in range(0, len(filled), step)]
+        odd = np.concatenate([_openings(filled[part], lengths[part]) for part in slices]) > self.depth
         smallest = min(self.record_bytes, self.string_bytes, 4 * self.features, _COUNTABLE)
         if lengths.max() > smallest:
             for place in np.flatnonzero(lengths > smallest).tolist():

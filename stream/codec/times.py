@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,13 @@ class EventTimes(NamedTuple):
 def event_times(raw: Sequence[RawTime], rows: NDArray[np.intp], record_ms: Sequence[int]) -> EventTimes:
     """Return the event time of each of ``rows``: its own, else the record's. Fractions of a ms are cut."""
     fallbacks = 0
-    times: Sequence[Any] = raw
-    if set(map(type, raw)) != {int}:
+    try:
+        ms = np.fromiter(raw, np.int64, len(raw))
+    except (TypeError, OverflowError):  # not all of them are numbers of a plausible size
         fallbacks = sum(1 for time in raw if time is None)
         pairs = zip(raw, rows, strict=True)
-        times = [record_ms[row] if time is None else _whole_ms(time) for time, row in pairs]
-    try:
-        ms = np.fromiter(times, np.int64, len(times))
-    except OverflowError:
-        ms = np.fromiter(map(_whole_ms, times), np.int64, len(times))
+        whole = [_whole_ms(record_ms[row] if time is None else time) for time, row in pairs]
+        ms = np.fromiter(whole, np.int64, len(whole))
     ms[(ms < MIN_MS) | (ms > MAX_MS)] = NO_TIME
     return EventTimes(ms, fallbacks)
 

@@ -71,8 +71,7 @@ def test_write_makes_the_directory(tmp_path: Path) -> None:
     assert [json.loads(path.read_text())["title"] for path in paths] == ["InferenceEvent", "LabelEvent"]
 
 
-def test_the_module_regenerates_the_files() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "stream.schemas"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines() == [str(DIRECTORY / name) for name in EVENTS]
+def test_the_module_regenerates_the_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stream.schemas", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(tmp_path / name) for name in EVENTS]
