@@ -16,6 +16,7 @@ from detectors.counts import Counts
 from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError
 from detectors.monitor import Monitor
 from detectors.reference import Reference
+from detectors.sequential import ErrorMonitor
 from detectors.verdict import CellChange, FeatureVerdict, PairVerdict, Verdict
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "CorruptBytes",
     "Counts",
     "DetectorError",
+    "ErrorMonitor",
     "FeatureVerdict",
     "FormatError",
     "MismatchError",

@@ -128,7 +128,8 @@ def _indicator_cells(binning: Binning, j: int) -> list[int]:
     missing, invalid, unseen = range(binning.width - 3, binning.width)
     if isinstance(column, NumericBins):
         return [*column.atoms, missing, invalid]
-    return [*range(column.value_cells), missing, invalid, unseen]
+    levels = column.value_cells if column.rare else column.value_cells - 1  # nothing can fall into `other`
+    return [*range(levels), missing, invalid, unseen]
 
 
 def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:
