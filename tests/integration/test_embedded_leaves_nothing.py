@@ -30,6 +30,10 @@ def run(service):
         print(started.pid, started.directory, *started.ports.values(), flush=True)
         ENDING
 
+def idle():
+    while True:  # a signal that comes just before one long sleep would be seen at its end only
+        time.sleep(0.05)
+
 run(globals()[sys.argv[1]]())
 """
 
@@ -59,13 +63,20 @@ def held(process: subprocess.Popen[str]) -> tuple[int, Path, list[int]]:
     return int(pid), Path(directory), [int(port) for port in ports]
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def assert_all_gone(pid: int, directory: Path, ports: list[int], within_seconds: float = 10.0) -> None:
     deadline = time.monotonic() + within_seconds
     left: list[object] = [pid]
     while left and time.monotonic() < deadline:
         left = [port for port in ports if accepts(port)]
         left += [directory] * directory.exists()
-        left += [pid] * (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        left += [pid] * lives(pid)
         time.sleep(0.02)
     assert left == []
 
@@ -74,7 +85,7 @@ def assert_all_gone(pid: int, directory: Path, ports: list[int], within_seconds:
 def test_signal_to_the_starter_of_redis(
     redis_binary: str, starter: Callable[[str, str], subprocess.Popen[str]], number: signal.Signals
 ) -> None:
-    process = starter("EmbeddedRedis", "time.sleep(600)")
+    process = starter("EmbeddedRedis", "idle()")
     left = held(process)
     assert left[1].exists()
     process.send_signal(number)
@@ -84,7 +95,7 @@ def test_signal_to_the_starter_of_redis(
 def test_sigkill_of_the_starter_of_kafka(
     kafka_parts: list[Path], starter: Callable[[str, str], subprocess.Popen[str]]
 ) -> None:
-    process = starter("EmbeddedKafka", "time.sleep(600)")
+    process = starter("EmbeddedKafka", "idle()")
     left = held(process)
     process.kill()
     assert_all_gone(*left)
@@ -93,7 +104,7 @@ def test_sigkill_of_the_starter_of_kafka(
 def test_killed_service_leaves_no_directory_when_its_starter_dies_too(
     redis_binary: str, starter: Callable[[str, str], subprocess.Popen[str]]
 ) -> None:
-    process = starter("EmbeddedRedis", "started.kill(); print('down', flush=True); time.sleep(600)")
+    process = starter("EmbeddedRedis", "started.kill(); print('down', flush=True); idle()")
     left = held(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "down\n"
@@ -116,7 +127,7 @@ def test_forked_copy_of_the_starter_leaves_the_service_alone(
     redis_binary: str, starter: Callable[[str, str], subprocess.Popen[str]]
 ) -> None:
     fork = "import os; child = os.fork(); child or started.close() or sys.exit(0); os.waitpid(child, 0)"
-    process = starter("EmbeddedRedis", f"{fork}; print(started.running, flush=True); time.sleep(600)")
+    process = starter("EmbeddedRedis", f"{fork}; print(started.running, flush=True); idle()")
     left = held(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "True\n"
