@@ -72,7 +72,7 @@ class EvaluationAgents:
                 await self._look_until(stopping, app, thread)
             finally:
                 await app.stop()
-                await asyncio.get_running_loop().run_in_executor(thread, self.evaluator.publish)
+                await asyncio.get_running_loop().run_in_executor(thread, self._close)
 
     def _app(self) -> Any:
         spec = self.spec
@@ -123,7 +123,8 @@ class EvaluationAgents:
             notices, self._notices = self._notices, []
             models = self._models_of(app.consumer.assignment())
             try:
-                await loop.run_in_executor(thread, self._turn, models, notices)
+                if await loop.run_in_executor(thread, self._turn, models, notices):
+                    self._wake.set()  # there may be more: look again at once
             except redis.RedisError as exc:
                 log.error('evaluation waits for Redis reason="%s"', exc)
                 await loop.run_in_executor(thread, self.evaluator.forget)
@@ -141,8 +142,14 @@ class EvaluationAgents:
         partitions = self.spec.panes_partitions
         return [model for model in self.evaluator.plans if home_partition(model, partitions) in homes]
 
-    def _turn(self, models: list[str], notices: list[Notice]) -> None:
+    def _turn(self, models: list[str], notices: list[Notice]) -> int:
         self.evaluator.own(models)
         for notice in notices:
             self.evaluator.take(notice)
-        self.evaluator.look()
+        return self.evaluator.look(self.beat)
+
+    def _close(self) -> None:
+        try:
+            self.evaluator.close()
+        except redis.RedisError as exc:
+            log.warning('left in the outboxes reason="%s"', exc)

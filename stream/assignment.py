@@ -52,7 +52,6 @@ class Assignment:
         self._sink = sink
         self._alerts = alerts
         self._owned: dict[Key, OwnedPartition] = {}
-        self._declared: set[str] = set()
         self.generation = 0
         self.joined = False
 
@@ -82,6 +81,8 @@ class Assignment:
         """Claim the partitions and consume each from the offset that Redis holds."""
         self.generation += 1
         self.joined = True
+        for topic in sorted({at.topic for at in partitions}):
+            self._declare(topic)
         starts = [self._claim(at.topic, at.partition) for at in partitions]
         consumer.incremental_assign(starts)
         log.info('assigned partitions="%s"', _names(partitions))
@@ -140,7 +141,6 @@ class Assignment:
         at = TopicPartition(topic, partition)
         try:
             bounds = self._consumer.get_watermark_offsets(at, timeout=WATERMARK_TIMEOUT_S)
-            self._declare(topic)
         except KafkaException as exc:
             raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: {exc}") from exc
         if bounds is None or OFFSET_INVALID in bounds:
@@ -148,11 +148,12 @@ class Assignment:
         return bounds
 
     def _declare(self, topic: str) -> None:
-        if topic in self._declared:
-            return
-        metadata = self._consumer.list_topics(topic, timeout=WATERMARK_TIMEOUT_S).topics[topic]
+        """Tell the evaluators the number of partitions; asked anew each time, since topics grow."""
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=WATERMARK_TIMEOUT_S).topics[topic]
+        except KafkaException as exc:
+            raise DependencyError(f"Kafka: no metadata of {topic}: {exc}") from exc
         self._patiently(lambda: self._store.declare_topic(topic, len(metadata.partitions)))
-        self._declared.add(topic)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Retry through a Redis restart; a longer outage ends the worker, to be started again."""

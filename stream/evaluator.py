@@ -16,10 +16,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from detectors import Counts
 from stream.alerts import Alert, AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.errors import Conflict, CorruptState
@@ -27,9 +26,9 @@ from stream.evaluate import ModelEvaluation
 from stream.keys import PaneKey
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
-from stream.panes import Pane
+from stream.pane_reader import PaneReader, pane_key
 from stream.records import WindowRecord
-from stream.series import ClosedWindow, ModelPlan, SeriesKey
+from stream.series import ModelPlan, SeriesKey
 from stream.sinks import OutboxDrain, Sink
 from stream.store import ModelStore
 from stream.watermarks import GlobalWatermark, WatermarkTracker
@@ -37,6 +36,7 @@ from stream.windows import OpenWindows
 
 log = logging.getLogger(__name__)
 WINDOWS_PER_COMMIT = 64
+CLOSE_TIMEOUT_S = 5.0
 GAP_PANES = 16  # how far back a pane is looked for whose notice is late
 
 
@@ -92,7 +92,7 @@ class Evaluator:
         self._clock = clock
         self._held: dict[str, _Held] = {}
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
-        self._partitions: dict[str, int] = {}
+        self._panes = PaneReader(store, spec.sources)
 
     # ---- ownership
 
@@ -131,17 +131,9 @@ class Evaluator:
     def _discover(self, models: Sequence[str]) -> None:
         """Open the windows of every pane on the index: what a former owner had not evaluated yet."""
         for source in self.spec.sources:
-            partitions = self._partitions_of(source)
-            if not models:
-                continue
-            for key in self._store.open_panes(self.spec.sources[source], partitions):
+            for key in self._panes.open(source) if models else ():
                 if key.model in models:
                     self._open(self._held[key.model], source, key)
-
-    def _partitions_of(self, source: str) -> int:
-        known = self._store.partitions(self.spec.sources[source]) or 0
-        self._partitions[source] = known
-        return known
 
     # ---- notices
 
@@ -168,11 +160,15 @@ class Evaluator:
 
     # ---- looking
 
-    def look(self) -> int:
-        """Evaluate what has closed; the number of windows evaluated."""
+    def look(self, beat: Callable[[], None] = lambda: None) -> int:
+        """Evaluate what has closed, at most one commit a series; the number of windows evaluated.
+
+        ``beat`` is called once a model: a long look is not a stuck one.
+        """
         evaluated = 0
         watermarks = {source: self._watermark(source) for source in self.spec.sources}
         for model in sorted(self._held):
+            beat()
             try:
                 evaluated += self._look_at(self._held[model], watermarks)
             except Conflict as exc:
@@ -190,9 +186,8 @@ class Evaluator:
         self._discover([model])
 
     def _watermark(self, source: str) -> GlobalWatermark:
-        partitions = self._partitions_of(source)
         return self._trackers[source].observe(
-            self._store.clocks(self.spec.sources[source], partitions),
+            self._panes.clocks(source),
             monotonic_ms=self._clock.monotonic_ms(),
             now_ms=self._clock.now_ms(),
         )
@@ -201,11 +196,12 @@ class Evaluator:
         evaluated = 0
         for key in held.plan.references:
             watermark = watermarks[key.source]
-            while ends := held.open[key].closed_by(watermark.ms)[:WINDOWS_PER_COMMIT]:
-                if self._fill_gap(held, key, ends[0]):
-                    continue
-                self._evaluate(held, key, ends, watermark)
-                evaluated += len(ends)
+            ends = held.open[key].closed_by(watermark.ms)
+            if ends and self._fill_gap(held, key, ends[0]):
+                ends = held.open[key].closed_by(watermark.ms)
+            if ends:
+                self._evaluate(held, key, ends[:WINDOWS_PER_COMMIT], watermark)
+                evaluated += len(ends[:WINDOWS_PER_COMMIT])
             self._restate(held, key)
             self._retire(held, key, watermark.ms)
         return evaluated
@@ -219,18 +215,17 @@ class Evaluator:
         slide, newest = held.plan.windows.slide_ms, end_ms - held.plan.windows.slide_ms
         since = max(held.evaluation.last_end_ms(key), newest - GAP_PANES * slide)
         starts = [start for start in range(since, newest, slide) if start not in held.panes[key]]
-        found = [start for start, counts in self._pane_counts(held, key, starts).items() if counts.n]
+        found = [start for start, counts in self._panes.merged(held.plan, key, starts).items() if counts.n]
         for start in found:
-            self._open(held, key.source, self._pane_key(held, key, start))
+            self._open(held, key.source, pane_key(held.plan, key, start))
         return bool(found)
 
     def _evaluate(self, held: _Held, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark) -> None:
         started = time.perf_counter()
-        merged = self._merged(held, key, ends)
+        windows = self._panes.windows(held.plan, key, ends, data_ms=watermark.data_ms)
         records: list[WindowRecord] = []
         alerts: list[Alert] = []
-        for end_ms in ends:
-            window = _window(held.plan, key, end_ms, merged, watermark)
+        for window in windows:
             record, caused = held.evaluation.evaluate(key, window)
             records.append(record)
             alerts += caused
@@ -246,30 +241,11 @@ class Evaluator:
         ends = sorted(held.restate[key])[:WINDOWS_PER_COMMIT]
         if not ends:
             return
-        merged = self._merged(held, key, ends)
-        windows = [_window(held.plan, key, end_ms, merged, None) for end_ms in ends]
+        windows = self._panes.windows(held.plan, key, ends, data_ms=None)
         records = [record for window in windows if (record := held.evaluation.restate(key, window))]
         if records:
             self._commit(held, records, [])
         held.restate[key].difference_update(ends)
-
-    def _merged(self, held: _Held, key: SeriesKey, ends: Sequence[int]) -> dict[int, Counts]:
-        """Counts of every pane of the windows."""
-        starts = {start for end in ends for start in held.plan.windows.panes_of_window(end)}
-        return self._pane_counts(held, key, sorted(starts))
-
-    def _pane_key(self, held: _Held, key: SeriesKey, start_ms: int) -> PaneKey:
-        return PaneKey(held.plan.model, key.version, start_ms, held.plan.references[key].fingerprint)
-
-    def _pane_counts(self, held: _Held, key: SeriesKey, starts: Sequence[int]) -> dict[int, Counts]:
-        """Counts of panes, merged over the partitions."""
-        if not starts:
-            return {}
-        reference = held.plan.references[key]
-        keys = [self._pane_key(held, key, start) for start in starts]
-        topic, partitions = self.spec.sources[key.source], self._partitions[key.source]
-        panes = self._store.read_panes(topic, partitions, keys)
-        return {pane.start_ms: _merge(panes[pane], Counts.empty(reference.binning)) for pane in keys}
 
     def _commit(self, held: _Held, records: Sequence[WindowRecord], alerts: Sequence[Alert]) -> None:
         messages = [record.to_message(self.spec.metrics_topic) for record in records]
@@ -296,8 +272,7 @@ class Evaluator:
         old = {s for s in held.panes[key] if held.plan.windows.too_late_at(s, horizon) <= watermark_ms}
         if not old:
             return
-        keys = [self._pane_key(held, key, start) for start in sorted(old)]
-        self._store.retire_panes(self.spec.sources[key.source], self._partitions[key.source], keys)
+        self._panes.retire(held.plan, key, sorted(old))
         held.panes[key] -= old
 
     # ---- publishing
@@ -315,26 +290,7 @@ class Evaluator:
         self._metrics.outbox("models", waiting)
         return waiting
 
-
-def _merge(panes: Iterable[Pane], empty: Counts) -> Counts:
-    for pane in panes:
-        empty.merge(pane.counts)
-    return empty
-
-
-def _window(
-    plan: ModelPlan,
-    key: SeriesKey,
-    end_ms: int,
-    merged: Mapping[int, Counts],
-    watermark: GlobalWatermark | None,
-) -> ClosedWindow:
-    starts = plan.windows.panes_of_window(end_ms)
-    whole = Counts.empty(plan.references[key].binning)
-    for start in starts:
-        whole.merge(merged[start])
-    data_ms = None if watermark is None else watermark.data_ms
-    idle = watermark is not None and (data_ms is None or plan.windows.closes_at(end_ms) > data_ms)
-    return ClosedWindow(
-        end_ms=end_ms, newest=merged[starts[-1]], whole=whole, closed_by="idle" if idle else "watermark"
-    )
+    def close(self) -> None:
+        """Wait for the messages under way and trim what was acknowledged; the rest stays in its outbox."""
+        self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
+        self.publish()

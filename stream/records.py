@@ -21,7 +21,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` tells whether inference or label events were counted; ``n`` is the number of events in
     ``[window_start_ms, window_end_ms)``; ``revision`` grows when late events restate the window.
-    ``closed_by`` is ``watermark``, or ``idle`` when the stream had gone quiet.
+    ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when restated.
     """
 
     model: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -126,6 +126,7 @@ class Series:
             window.whole.n, memory.revision + 1, memory.status, memory.severity, memory.drifted
         )
         self.evaluated[window.end_ms] = restated
+        window = replace(window, closed_by="late")
         return self._record(window, restated, features_of(self._evidence.describe(window.whole, None)))
 
     def _remember(self, end_ms: int, memory: Evaluated) -> None:

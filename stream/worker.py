@@ -50,7 +50,7 @@ from stream.web import serve
 
 log = logging.getLogger(__name__)
 Stage = Literal["ingest", "evaluate"]
-STALE_S = 30.0
+STALE_S = 60.0
 REDIS_TIMEOUT_S = 10.0
 GC_THRESHOLD = 100_000
 
