@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from stream.embedded import EmbeddedKafka
@@ -99,6 +99,27 @@ def test_server_that_cannot_start_says_why_in_one_line(kafka_parts: list[Path]) 
     assert "\n" not in str(caught.value)
     kafka.close()
     assert not kafka.directory.exists()
+
+
+def test_further_listener_asks_for_a_password(kafka_parts: list[Path]) -> None:
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    properties = {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": login,
+    }
+    user = ["--add-scram", "SCRAM-SHA-512=[name=ada,password=right]"]
+    with EmbeddedKafka(listeners=["SASL_PLAINTEXT"], properties=properties, format_options=user) as kafka:
+        client = {
+            "bootstrap.servers": kafka.listener("SASL_PLAINTEXT"),
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": "ada",
+            "log_level": 0,
+        }
+        seen = AdminClient({**client, "sasl.password": "right"}).list_topics(timeout=10)
+        assert seen.cluster_id == kafka.cluster_id
+        with pytest.raises(KafkaException):
+            AdminClient({**client, "sasl.password": "wrong"}).list_topics(timeout=2)
 
 
 def test_unknown_listener_is_refused() -> None:
