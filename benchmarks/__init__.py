@@ -1,0 +1,1 @@
+"""What driftstream costs, measured: one command each, on real services that it starts itself."""
