@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "config": "stream.cli.config:app",
     "reference": "stream.cli.reference:app",
     "emit": "stream.cli.emit:emit",
+    "replay": "stream.cli.replay:replay",
     "version": "stream.cli.version:version",
 }
 """Command name -> a function, or a ``typer.Typer`` of sub-commands. The order is that of ``--help``."""

@@ -1,0 +1,277 @@
+"""Replay: the pipeline without services, for back-tests.
+
+Decoder, counts, commits, windows, verdicts and alerts are the classes of the worker on
+:class:`~stream.store_memory.MemoryStore` and :class:`~stream.sinks_memory.ListSink`: what a replay says of a
+file is what a worker says of the same events on Kafka.
+
+No clock is read, and how many records are decoded at a time changes nothing: counts are committed and looked
+at exactly where the watermark passes the close of a window. The memory held is that of the windows that late
+events may still restate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from detectors import Reference
+from stream.alerts import AlertRoute
+from stream.codec import Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
+from stream.codec.times import MAX_MS
+from stream.commit import Committer
+from stream.counting import BatchCounter
+from stream.errors import ConfigError
+from stream.evaluator import Evaluator, EvaluatorSpec
+from stream.incidents import IncidentPolicy
+from stream.messages import Message, Notice
+from stream.metrics import Metrics
+from stream.ownership import OwnedPartition, Start, take_over
+from stream.plans import INFERENCE, LABELS, counted_references, series_references
+from stream.row_events import Record, Source
+from stream.series import ModelPlan
+from stream.sinks_memory import ListSink
+from stream.store_memory import MemoryStore
+from stream.watermarks import BEATS_TO_SETTLE
+from stream.windows import WindowSpec
+
+METRICS, ALERTS, PANES = "metrics", "alerts", "panes"
+"""Topics of the messages a replay gives back: window records and alerts; notices stay inside."""
+_NOTICE = msgspec.json.Decoder(Notice)
+_DECODERS: Mapping[str, type[JsonInferenceDecoder | JsonLabelDecoder]] = {
+    INFERENCE: JsonInferenceDecoder,
+    LABELS: JsonLabelDecoder,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySpec:
+    """How a model is watched; the meaning of each is that of the configuration file. Times in ms.
+
+    ``batch`` bounds the records decoded at a time and changes no answer.
+    """
+
+    windows: WindowSpec
+    min_samples: int = 50
+    min_effect: float = 0.05
+    arl: float = 10_000
+    out_of_orderness_ms: int = 5_000
+    restate_ms: int = 3_600_000
+    limits: Limits = field(default_factory=Limits)
+    incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
+    runbook_base_url: str = "docs/runbooks/"
+    batch: int = 5_000
+
+
+@dataclass
+class Totals:
+    """What became of the events: ``counted`` in windows, ``late`` beyond restating, or refused by reason."""
+
+    counted: int = 0
+    late: int = 0
+    unknown: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _EventTime:
+    """The wall clock of a replay: the close of the last window, asked for once the stream has ended."""
+
+    ms: int = 0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic_ms(self) -> int:
+        return 0
+
+
+class _Intake:
+    """One topic of one partition: records in, commits out, and where to cut between them.
+
+    A cut is due where the watermark passes a multiple of the slide after which a window closes or an event
+    becomes too late to restate one; between two cuts no record meets another watermark than its neighbours.
+    """
+
+    def __init__(
+        self, spec: ReplaySpec, decoder: Decoder, counter: BatchCounter, owned: OwnedPartition
+    ) -> None:
+        self.totals = Totals()
+        self.owned = owned
+        self.newest_ms = 0
+        self._spec = spec
+        self._decoder = decoder
+        self._counter = counter
+        self._waiting: list[Record] = []
+        self._passed: tuple[int, int] | None = None
+
+    def add(self, record: Record) -> bool:
+        """Take one record; True when the watermark has passed a cut."""
+        self._waiting.append(record)
+        if record.ts_ms <= self.newest_ms:
+            return False
+        self.newest_ms = record.ts_ms
+        windows = self._spec.windows
+        closing_ms = record.ts_ms - self._spec.out_of_orderness_ms - windows.grace_ms
+        passed = (closing_ms // windows.slide_ms, (closing_ms - self._spec.restate_ms) // windows.slide_ms)
+        before, self._passed = self._passed, passed
+        return before != passed
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough records wait to be decoded."""
+        return len(self._waiting) >= self._spec.batch
+
+    def flush(self, committer: Committer) -> None:
+        """Decode, count and commit what waits."""
+        records, self._waiting = self._waiting, []
+        if not records:
+            return
+        decoded = self._decoder.decode([r.value for r in records], [r.ts_ms for r in records])
+        counted = self._counter.count(
+            decoded,
+            np.zeros(len(records), dtype=np.intp),
+            [self.owned.intake.watermark_ms],
+            newest_ms=MAX_MS,
+        )
+        (delta,) = counted.deltas
+        self.totals.counted += delta.totals["events"]
+        self.totals.late += delta.totals["late"]
+        self.totals.unknown += delta.totals["unknown"]
+        self.totals.rejected.update(row.reason for row in counted.rejected)
+        self.owned.position += len(records)
+        committer.take(self.owned, delta, out_of_orderness_ms=self._spec.out_of_orderness_ms)
+        commit(committer, self.owned)
+
+
+def commit(committer: Committer, owned: OwnedPartition) -> None:
+    """Commit a partition that nobody else can own; a refusal is a programming error and is raised."""
+    for _, refusal in committer.commit([owned]):
+        raise refusal
+
+
+class Replay:
+    """The pipeline of one model version.
+
+    Parameters
+    ----------
+    reference
+        Built for a named model and version.
+    sources
+        Which kinds of event come: ``inference``, ``labels`` or both.
+
+    Raises
+    ------
+    ConfigError
+        The reference names no model or version, or has no column of a source.
+    """
+
+    def __init__(
+        self, spec: ReplaySpec, reference: Reference, *, sources: Iterable[Source] = ("inference",)
+    ) -> None:
+        if not reference.model or not reference.version:
+            raise ConfigError("the reference names no model or no version: build it with both")
+        self.spec = spec
+        self.model, self.version = reference.model, str(reference.version)
+        self._references = {(self.model, self.version): reference}
+        self._store = MemoryStore()
+        self._sink = ListSink()
+        self._clock = _EventTime()
+        self._metrics = Metrics(registry=CollectorRegistry(), models=(self.model,))
+        self._committer = Committer(
+            store=self._store,
+            sink=self._sink,
+            metrics=self._metrics,
+            windows={self.model: spec.windows},
+            panes_topic=PANES,
+            panes_partitions=1,
+        )
+        self._intakes = {source: self._intake(source) for source in dict.fromkeys(sources)}
+        self._evaluator = self._build_evaluator()
+        self._evaluator.own([self.model])
+
+    def _intake(self, source: Source) -> _Intake:
+        counted = counted_references(self._references, source)
+        if not counted:
+            raise ConfigError(f"the reference of {self.model} {self.version} has no {source} columns")
+        self._store.declare_topic(source, 1)
+        counter = BatchCounter(counted, {self.model: self.spec.windows}, self.spec.restate_ms)
+        claim = self._store.claim(source, 0)
+        owned = take_over(claim, Start(0, 0), topic=source, partition=0, sink=self._sink)
+        decoder = _DECODERS[source](self._references, self.spec.limits)
+        return _Intake(self.spec, decoder, counter, owned)
+
+    def _build_evaluator(self) -> Evaluator:
+        spec = self.spec
+        plan = ModelPlan(
+            model=self.model,
+            windows=spec.windows,
+            references=series_references(self.model, self._references, list(self._intakes)),
+            min_samples=spec.min_samples,
+            min_effect=spec.min_effect,
+            arl=spec.arl,
+            restate_ms=spec.restate_ms,
+            incidents=spec.incidents,
+        )
+        return Evaluator(
+            EvaluatorSpec(
+                sources={source: source for source in self._intakes},
+                metrics_topic=METRICS,
+                alerts=AlertRoute(ALERTS, spec.runbook_base_url),
+            ),
+            {self.model: plan},
+            store=self._store,
+            sink=self._sink,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What became of the events so far, of all sources together."""
+        total = Totals()
+        for each in (intake.totals for intake in self._intakes.values()):
+            total.counted += each.counted
+            total.late += each.late
+            total.unknown += each.unknown
+            total.rejected += each.rejected
+        return total
+
+    def run(self, events: Iterable[tuple[Source, Record]]) -> Iterator[Message]:
+        """Give back the messages of every window as soon as it closes, in the order of their commits.
+
+        When the events end, every partition is idle, and so every window closes. Events of a source that was
+        not asked for are passed over.
+        """
+        for source, record in events:
+            intake = self._intakes.get(source)
+            if intake is None:
+                continue
+            if intake.add(record):
+                yield from self._look()
+            elif intake.is_full:
+                intake.flush(self._committer)
+        yield from self._look()
+        yield from self._end()
+
+    def _look(self) -> Iterator[Message]:
+        for intake in self._intakes.values():
+            intake.flush(self._committer)
+        for message in self._sink.take():
+            self._evaluator.take(_NOTICE.decode(message.value or b""))
+        self._evaluator.look()
+        yield from self._sink.take()
+
+    def _end(self) -> Iterator[Message]:
+        windows = self.spec.windows
+        newest_ms = max(intake.newest_ms for intake in self._intakes.values())
+        self._clock.ms = windows.closes_at(newest_ms + windows.size_ms)
+        for _ in range(BEATS_TO_SETTLE + 1):
+            for intake in self._intakes.values():
+                intake.owned.idle_beat += 1
+                commit(self._committer, intake.owned)
+            yield from self._look()
