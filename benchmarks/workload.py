@@ -48,8 +48,8 @@ NUMERIC: dict[str, tuple[int, Draw]] = {  # name: decimals, distribution
 }
 _PURPOSES = "debt car home medical moving wedding card energy small_biz vacation house edu"
 _STATES = (
-    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH "
-    "OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY"
+    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "
+    "OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY"
 )
 CATEGORICAL: dict[str, tuple[str, ...]] = {
     "home": ("RENT", "OWN", "MORTGAGE", "OTHER", "NONE"),
