@@ -99,6 +99,21 @@ class Decision:
         p = np.where(self._recent_agree(pooled, x, looks), p, 1.0)
         return self._per_column(looks, p, x, z)
 
+    def smallest_effects(self, rows: int, slices: int) -> Floats:
+        """Return the effect of each column that is found in half of the cases after ``slices`` slices of ``rows``.
+
+        Of a numeric column in its location, of a categorical one in its most frequent category.
+        """
+        first = np.searchsorted(self.scores.owner, np.arange(len(self.scores.per_column)))
+        look = max((look for look in self.lookbacks if look <= slices), default=self.lookbacks[0])
+        share, unit = self.scores.share[first], self.scores.scale[first]
+        variance = np.where(self.scores.is_indicator[first], share * (1.0 - share) / unit**2, 1.0)
+        known = np.maximum(self.scores.reference.n[first], 1.0)
+        noise = variance * (1.0 / (rows * look) + 1.0 / known) + self._wander(np.array([look]))[0][first]
+        level = self._budget / max(len(self.scores.per_column), 1) / self._looks
+        effects: Floats = self._eps[first] + critical_value(level, self.variation.dof[first]) * np.sqrt(noise)
+        return effects
+
     def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> Floats:
         """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0), per lookback and component."""
         beyond = np.maximum(np.abs(x) - self._eps, 0.0)

@@ -149,6 +149,20 @@ class Monitor:
             notify=news.notify,
         )
 
+    def smallest_shifts(self, *, rows: int, slices: int = 1) -> dict[str, float]:
+        """Say what can be seen: per column, the shift found in half of the cases after so many slices of ``rows``.
+
+        In standard deviations of the reference: the smallest effect that matters, plus the critical value
+        times the standard error, which holds sampling noise, the reference's size and its window-to-window
+        variation.
+
+        Raises ``ValueError`` for less than one row or slice.
+        """
+        if rows < 1 or slices < 1:
+            raise ValueError(f"rows and slices must be at least 1, they are {rows} and {slices}")
+        effects = self._decision.smallest_effects(rows, slices)
+        return dict(zip(self.reference.names, effects.tolist(), strict=True))
+
     def _judge(self) -> Judgement:
         sums = self.reference.scores.sums(self._pending.cells)
         self._slices.append(self._decision.deseason(sums, self._pending_since_ms))

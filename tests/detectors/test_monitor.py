@@ -261,3 +261,23 @@ def test_an_episode_is_told_again_only_when_it_grows():
     news = follow(follow(news.episode, {}).episode, {})
     assert not news.episode.active
     assert follow(news.episode, {"a": 0.1}).began
+
+
+def test_the_smallest_shift_is_found_in_half_of_the_cases(reference):
+    shift = Monitor(reference).smallest_shifts(rows=ROWS)["x0"]
+    rng = np.random.default_rng(55)
+    found = []
+    for _ in range(60):
+        columns = draw(rng, ROWS)
+        _add("x0", shift * np.sqrt(1.49))(columns, rng)  # x0 has variance 1 + 0.49
+        found.append(Monitor(reference).update(columns).drifted)
+    assert 0.2 < np.mean(found) < 0.8
+
+
+def test_more_data_shows_smaller_shifts(reference):
+    monitor = Monitor(reference)
+    one, ten = monitor.smallest_shifts(rows=ROWS), monitor.smallest_shifts(rows=ROWS, slices=10)
+    assert set(one) == set(reference.names)
+    assert all(0.02 < ten[name] < one[name] for name in one)
+    with pytest.raises(ValueError, match="at least 1"):
+        monitor.smallest_shifts(rows=0)
