@@ -19,6 +19,10 @@ Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
 
 
+TALKATIVE = ("aiokafka", "faust", "mode")
+"""Libraries that tell every step at INFO; their warnings are enough unless one debugs."""
+
+
 def fields(**values: object) -> dict[str, Mapping[str, object]]:
     """Return what to pass as ``extra`` so that the record carries ``values``."""
     return {"fields": values}
@@ -33,6 +37,8 @@ def configure(*, level: Level = "info", form: Form = "text") -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for talkative in TALKATIVE:
+        logging.getLogger(talkative).setLevel("DEBUG" if level == "debug" else "WARNING")
     logging.captureWarnings(capture=True)
 
 

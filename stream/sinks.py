@@ -73,8 +73,12 @@ class KafkaSink:
             return
 
     def poll(self) -> None:
-        """Serve delivery reports."""
+        """Serve the delivery reports that are there."""
         self._producer.poll(0)
+
+    def wait(self, timeout_s: float) -> None:
+        """Serve delivery reports; wait for one if there is none."""
+        self._producer.poll(timeout_s)
 
     def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:
         """Produce all and wait until every one is acknowledged.
@@ -131,6 +135,11 @@ class OutboxDrain:
 
     def __len__(self) -> int:
         return len(self._flying) + len(self._failed)
+
+    @property
+    def refused(self) -> int:
+        """How many messages Kafka refused and :meth:`retry` will produce again."""
+        return len(self._failed)
 
     def send(self, messages: Iterable[Sequenced]) -> None:
         """Produce messages, in order of their sequence numbers."""
