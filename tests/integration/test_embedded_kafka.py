@@ -109,7 +109,7 @@ def test_further_listener_asks_for_a_password(kafka_parts: list[Path]) -> None:
     }
     user = ["--add-scram", "SCRAM-SHA-512=[name=ada,password=right]"]
     with EmbeddedKafka(listeners=["SASL_PLAINTEXT"], properties=properties, format_options=user) as kafka:
-        client = {
+        client: dict[str, str | int] = {
             "bootstrap.servers": kafka.listener("SASL_PLAINTEXT"),
             "security.protocol": "SASL_PLAINTEXT",
             "sasl.mechanism": "SCRAM-SHA-512",
