@@ -92,7 +92,7 @@ def _handle(assignment: Assignment, event: Record) -> None:
     owned = assignment.get(str(event.topic()), int(event.partition() or 0))
     if error.code() == _END:
         if owned is not None:
-            owned.caught_up = True
+            owned.end = int(event.offset() or 0)
     elif error.code() in _OUT_OF_RANGE and owned is not None:
         log.warning('offset out of range partition="%s[%s]"', owned.topic, owned.partition)
         assignment.reclaim(owned)

@@ -39,10 +39,18 @@ class OwnedPartition:
     intake: PartitionIntake = field(default_factory=PartitionIntake)
     messages: list[Message] = field(default_factory=list)
     idle_beat: int = 0
-    caught_up: bool = False
+    end: int | None = None
     quiet_since_ms: int = 0
     generation: int = 0
     was_idle: bool = False
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything up to the end that Kafka last told of (``end``) is counted.
+
+        The end lies past the position where the last records are markers of transactions.
+        """
+        return self.end is not None and self.position <= self.end
 
     @property
     def changed(self) -> bool:
@@ -53,7 +61,6 @@ class OwnedPartition:
         """Records arrived: the partition is active."""
         self.was_idle = self.was_idle or self.idle_beat > 0
         self.idle_beat = 0
-        self.caught_up = False
         self.quiet_since_ms = monotonic_ms
 
     def to_commit(self, notices: Sequence[Message]) -> PartitionCommit:
