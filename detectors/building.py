@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.binning import Binning, CategoricalBins, Column, NumericBins
-from detectors.calibration import WANTED_CHUNKS, Variation, calibrate, cut_rows
+from detectors.calibration import Variation, calibrate
+from detectors.chunks import WANTED_CHUNKS, chunk_rows, chunk_times, cut_rows, cut_time
 from detectors.columns import (
     UNSEEN,
     as_array,
@@ -55,7 +56,7 @@ def build(
     encoded = {part.bins.name: part.values for part in parts}
     cells = binning.count(encoded)[0]
     scores = Scores(binning, cells)
-    variation = _calibrate(binning, encoded, scores, cut_rows(rows, window_rows), times)
+    variation = _calibrate(binning, encoded, scores, _cut(rows, window_rows, times))
     caveats = [part.caveat for part in parts if part.caveat] + _general_caveats(rows, variation.chunks, times)
     by_column = column_variations(variation, scores)
     entries = [
@@ -200,27 +201,35 @@ def _general_caveats(rows: int, chunks: int, times: NDArray[np.int64] | None) ->
     return caveats
 
 
+class _Chunks(NamedTuple):
+    """The chunk of each row (rest rows left out), and the event time that stands for each chunk."""
+
+    of_row: NDArray[np.intp]
+    times_ms: NDArray[np.int64] | None
+
+
+def _cut(rows: int, window_rows: int, times: NDArray[np.int64] | None) -> _Chunks:
+    size = chunk_rows(rows, window_rows)
+    timed = None if times is None else cut_time(times, size)
+    if times is None or timed is None:
+        return _Chunks(cut_rows(rows, size), None)
+    of_row, duration_ms = timed
+    return _Chunks(of_row, chunk_times(times, of_row, duration_ms))
+
+
 def _calibrate(
-    binning: Binning,
-    encoded: Mapping[str, NDArray[Any]],
-    scores: Scores,
-    chunk: NDArray[np.intp],
-    times: NDArray[np.int64] | None,
+    binning: Binning, encoded: Mapping[str, NDArray[Any]], scores: Scores, chunks: _Chunks
 ) -> Variation:
-    chunks = int(chunk.max(initial=-1)) + 1
-    effects, noise = np.empty((chunks, scores.owner.size)), np.empty((chunks, scores.owner.size))
+    number = int(chunks.of_row.max(initial=-1)) + 1
+    effects, noise = np.empty((number, scores.owner.size)), np.empty((number, scores.owner.size))
     variance = np.where(scores.is_indicator, scores.share * (1.0 - scores.share) / scores.scale**2, 1.0)
-    for first in range(0, chunks, CHUNKS_AT_ONCE):
-        stop = min(first + CHUNKS_AT_ONCE, chunks)
-        inside = slice(*np.searchsorted(np.where(chunk < 0, chunks, chunk), [first, stop]).tolist())
+    for first in range(0, number, CHUNKS_AT_ONCE):
+        stop = min(first + CHUNKS_AT_ONCE, number)
+        inside = slice(*np.searchsorted(chunks.of_row, [first, stop]).tolist())
         part = {name: values[inside] for name, values in encoded.items()}
-        for b, cells in enumerate(binning.count(part, chunk[inside] - first, stop - first), start=first):
+        counted = binning.count(part, chunks.of_row[inside] - first, stop - first)
+        for b, cells in enumerate(counted, start=first):
             sums = scores.sums(cells)
             effects[b] = scores.effects(sums)
             noise[b] = np.divide(variance, sums.n, out=np.full_like(sums.n, np.inf), where=sums.n > 0)
-    starts = (
-        None
-        if times is None
-        else times[np.searchsorted(np.where(chunk < 0, chunks, chunk), np.arange(chunks))]
-    )
-    return calibrate(effects, noise, starts)
+    return calibrate(effects, noise, chunks.times_ms)

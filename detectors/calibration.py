@@ -13,19 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, fdtrc
+from scipy.special import chdtri
 
 from detectors.significance import chi_square_tail
+from detectors.slots import SLOTS, slot_means, slots_of
 
 Floats = NDArray[np.float64]
 
 WANTED_CHUNKS = 20
 SMALLEST_CHUNK = 20
-SLOTS = 24
-SLOT_MS = 3_600_000
-SEASON_CHUNKS = 72
 EXCESS_LEVEL = 0.01
-SEASON_LEVEL = 1e-3
 LARGEST_RHO = 0.95
 
 
@@ -58,24 +55,7 @@ class Variation(NamedTuple):
         return seasonal
 
 
-def cut_rows(rows: int, window_rows: int) -> NDArray[np.intp]:
-    """Return the chunk of each row, -1 for rest rows at the end.
-
-    Chunks have ``window_rows`` rows; fewer where the reference would give less than 20 of them. Shorter
-    chunks vary more, so what is learned from them is on the safe side.
-    """
-    size = min(window_rows, max(rows // WANTED_CHUNKS, SMALLEST_CHUNK))
-    chunk = np.arange(rows) // size
-    chunk[(rows // size) * size :] = -1
-    return chunk
-
-
-def cut_time(timestamps_ms: NDArray[np.int64], window_ms: int) -> NDArray[np.intp]:
-    """Return the chunk of each row by event time: windows of ``window_ms`` aligned to the epoch, in order."""
-    return np.unique(timestamps_ms // window_ms, return_inverse=True)[1].reshape(-1)
-
-
-def calibrate(effects: Floats, noise: Floats, starts_ms: NDArray[np.int64] | None) -> Variation:
+def calibrate(effects: Floats, noise: Floats, times_ms: NDArray[np.int64] | None) -> Variation:
     """Learn the variation from the chunks' effects.
 
     Parameters
@@ -85,78 +65,66 @@ def calibrate(effects: Floats, noise: Floats, starts_ms: NDArray[np.int64] | Non
     noise
         ``(B, M)``, the variance :math:`v/n` that independent rows would give; inf where the chunk has no
         rows.
-    starts_ms
-        Event time of each chunk's first row; ``None`` when unknown, and then there is no season.
+    times_ms
+        Event time that stands for each chunk; ``None`` when unknown, and then there is no season.
     """
     chunks, components = effects.shape
     if chunks < 3:
         return Variation.none(components)
-    known = np.isfinite(noise)
-    effects = np.where(known, effects, 0.0)
-    number = np.maximum(known.sum(axis=0), 1)
-    expected = np.where(known, noise, 0.0).sum(axis=0) / number
-    profile, days, used = _season(effects, starts_ms)
-    rest = effects - profile[:, _slots(starts_ms)].T if starts_ms is not None and days else effects
-    dof = np.maximum(number - 1.0 - used, 1.0)
-    tau2 = between_variance(np.sum(rest**2, axis=0), dof, expected)
-    rho = persistence(rest, np.sum(rest**2, axis=0) / dof - expected)
+    weight = np.divide(1.0, noise, out=np.zeros_like(noise), where=(noise > 0) & np.isfinite(noise))
+    known = np.maximum(np.count_nonzero(weight, axis=0), 1.0)
+    expected = np.divide(known, weight.sum(axis=0), out=np.zeros(components), where=weight.any(axis=0))
+    season = slot_means(effects, weight, times_ms)
+    rest = effects if times_ms is None else effects - season.profile[:, slots_of(times_ms)].T
+    rest = np.where(weight > 0, rest, 0.0)
+    dof = np.maximum(known - 1.0 - season.parameters, 1.0)
+    tau2 = between_variance(rest, weight, dof)
+    rho = persistence(rest, tau2 + np.where(weight > 0, noise, 0.0), between_moment(rest, weight, dof))
     inertia = np.where(tau2 > 0, (1.0 + rho) / (1.0 - rho), 1.0)
     ratio = np.divide(expected, tau2, out=np.zeros_like(tau2), where=tau2 > 0)
     freedom = np.where(tau2 > 0, np.maximum(dof * (1.0 + ratio) ** 2 / inertia, 2.0), np.inf)
-    return Variation(chunks, days, tau2, inertia, freedom, expected, profile)
+    return Variation(chunks, season.days, tau2, inertia, freedom, expected, season.profile)
 
 
-def between_variance(squares: Floats, dof: Floats, noise: Floats) -> Floats:
-    r"""Upper bound of the between-window variance, 0 where nothing speaks for one.
+def between_variance(effects: Floats, weight: Floats, dof: Floats) -> Floats:
+    r"""Upper bound of the between-window variance per component, 0 where nothing speaks for one.
 
-    If the sum of squares over the noise exceeds :math:`\chi^2` at 1 %: :math:`\tau^2 = SS / \chi^2_{.25} -
-    v/n`, the 75 % bound; else 0.
+    With :math:`w_b = n_b/v` the heterogeneity is :math:`Q = \sum_b w_b x_b^2`. Only if it exceeds
+    :math:`\chi^2` at 1 %, the moment estimate of DerSimonian & Laird (1986) is taken, with Q at its 75 %
+    bound.
     """
-    excess = chi_square_tail(np.divide(squares, noise, out=np.zeros_like(squares), where=noise > 0), dof)
-    bound = squares / np.asarray(chdtri(dof, 0.75), dtype=np.float64) - noise
-    return np.where((excess < EXCESS_LEVEL) & (noise > 0), np.maximum(bound, 0.0), 0.0)
+    excess = chi_square_tail(_heterogeneity(effects, weight), dof) < EXCESS_LEVEL
+    inflation = dof / np.asarray(chdtri(dof, 0.75), dtype=np.float64)
+    bound = between_moment(effects, weight, dof, inflation=inflation)
+    return np.where(excess, bound, 0.0)
 
 
-def persistence(effects: Floats, tau2: Floats) -> Floats:
+def between_moment(effects: Floats, weight: Floats, dof: Floats, inflation: Floats | float = 1.0) -> Floats:
+    r"""Moment estimate :math:`\max(0, (Q - \nu) / (\sum w - \sum w^2 / \sum w))`."""
+    total = weight.sum(axis=0)
+    squares = np.divide((weight**2).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+    # The profile took its parameters too: keep Q and its divisor in step.
+    divisor = (total - squares) * dof / np.maximum(np.count_nonzero(weight, axis=0) - 1.0, 1.0)
+    surplus = np.maximum(_heterogeneity(effects, weight) * inflation - dof, 0.0)
+    moment: Floats = np.divide(surplus, divisor, out=np.zeros_like(surplus), where=divisor > 0)
+    return moment
+
+
+def _heterogeneity(effects: Floats, weight: Floats) -> Floats:
+    total: Floats = np.sum(weight * effects**2, axis=0)
+    return total
+
+
+def persistence(effects: Floats, variance: Floats, tau2: Floats) -> Floats:
     r"""Lag-1 correlation of the between-window part, :math:`\hat c_1 / \hat\tau^2`, in [0, 0.95].
 
-    Sampling noise is independent from chunk to chunk, so it does not enter the lag-1 covariance.
+    Sampling noise is independent from chunk to chunk, so it does not enter the lag-1 covariance; noisier
+    chunks (by their ``variance``) weigh less.
     """
-    lagged = np.mean(effects[1:] * effects[:-1], axis=0)
+    weight = np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
+    pairs = np.sqrt(weight[1:] * weight[:-1])
+    total = np.maximum(pairs.sum(axis=0), np.finfo(np.float64).tiny)
+    lagged = np.sum(pairs * effects[1:] * effects[:-1], axis=0) / total
     rho = np.divide(lagged, tau2, out=np.zeros_like(lagged), where=tau2 > 0)
     clipped: Floats = np.clip(rho, 0.0, LARGEST_RHO)
     return clipped
-
-
-def slot(timestamp_ms: int) -> int:
-    """Return the hour of the day (UTC) that an event time falls into."""
-    return int(timestamp_ms // SLOT_MS) % SLOTS
-
-
-def _slots(starts_ms: NDArray[np.int64]) -> NDArray[np.intp]:
-    return np.asarray(starts_ms // SLOT_MS % SLOTS, dtype=np.intp)
-
-
-def _season(effects: Floats, starts_ms: NDArray[np.int64] | None) -> tuple[Floats, int, Floats]:
-    """Hour-of-day means where an F test finds them at 1e-3 over all components; days; parameters used."""
-    chunks, components = effects.shape
-    nothing = np.zeros((components, SLOTS)), 0, np.zeros(components)
-    if starts_ms is None or chunks < SEASON_CHUNKS:
-        return nothing
-    slots, days = _slots(starts_ms), int(np.unique(starts_ms // (SLOTS * SLOT_MS)).size)
-    present = np.bincount(slots, minlength=SLOTS)
-    groups = int(np.count_nonzero(present))
-    if days < 3 or groups < 2 or chunks - groups < SLOTS:
-        return nothing
-    sums = np.zeros((SLOTS, components))
-    np.add.at(sums, slots, effects)
-    means = sums / np.maximum(present, 1)[:, None]
-    between = np.sum(present[:, None] * (means - effects.mean(axis=0)) ** 2, axis=0) / (groups - 1)
-    within = np.sum((effects - means[slots]) ** 2, axis=0) / (chunks - groups)
-    ratio = np.divide(between, within, out=np.zeros_like(between), where=within > 0)
-    found = fdtrc(groups - 1, chunks - groups, ratio) < SEASON_LEVEL / components
-    return (
-        np.where(found[:, None], means.T, 0.0),
-        days if bool(found.any()) else 0,
-        np.where(found, groups - 1.0, 0.0),
-    )

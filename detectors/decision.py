@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.calibration import Variation, slot
+from detectors.calibration import Variation
 from detectors.scores import Scores, Sums
 from detectors.significance import (
     benjamini_hochberg,
@@ -24,6 +24,7 @@ from detectors.significance import (
     student_tail,
     unskewed,
 )
+from detectors.slots import slot
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,7 @@ class Decision:
         return self._per_column(looks, p, x, z)
 
     def smallest_effects(self, rows: int, slices: int) -> Floats:
-        """Return the effect of each column that is found in half of the cases after ``slices`` slices of ``rows``.
+        """Return the effect of each column found in half of the cases after ``slices`` slices of ``rows``.
 
         Of a numeric column in its location, of a categorical one in its most frequent category.
         """

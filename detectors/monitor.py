@@ -150,7 +150,7 @@ class Monitor:
         )
 
     def smallest_shifts(self, *, rows: int, slices: int = 1) -> dict[str, float]:
-        """Say what can be seen: per column, the shift found in half of the cases after so many slices of ``rows``.
+        """Say what can be seen: per column, the shift found in half of the cases after so many slices.
 
         In standard deviations of the reference: the smallest effect that matters, plus the critical value
         times the standard error, which holds sampling noise, the reference's size and its window-to-window

@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 
 from detectors.binning import Binning, CategoricalBins, NumericBins
-from detectors.calibration import SLOTS, Variation
+from detectors.calibration import Variation
 from detectors.counts import Counts
 from detectors.errors import FormatError
 from detectors.scores import Scores
+from detectors.slots import SLOTS
 
 FORMAT: Final = "driftstream.reference/1"
 Role = Literal["feature", "prediction", "score", "label"]

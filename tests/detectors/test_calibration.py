@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from detectors import Monitor, Reference
-from detectors.calibration import between_variance, cut_rows, persistence, slot
+from detectors.calibration import between_variance, persistence
+from detectors.chunks import chunk_rows, chunk_times, cut_rows, cut_time
+from detectors.slots import slot
 
 HOUR = 3_600_000
 
@@ -17,30 +19,49 @@ def ar1(rng, windows, rho, sd):
 
 
 def test_chunks_have_the_window_size_or_there_are_twenty():
-    assert np.bincount(cut_rows(1050, 50)[:1050]).tolist() == [50] * 21
-    assert np.bincount(cut_rows(1000, 500)).tolist() == [50] * 20
-    assert cut_rows(59, 20).tolist() == [0] * 20 + [1] * 20 + [-1] * 19
-    assert cut_rows(5, 100).tolist() == [-1] * 5
+    assert [chunk_rows(1050, 50), chunk_rows(1000, 500), chunk_rows(59, 20), chunk_rows(5, 100)] == [
+        50,
+        50,
+        20,
+        20,
+    ]
+    assert cut_rows(59, 20).tolist() == [0] * 20 + [1] * 20
+    assert cut_rows(5, 20).size == 0
+
+
+def test_chunks_by_time_are_round_and_follow_the_night():
+    times = np.sort(
+        np.concatenate([h * HOUR + np.arange(0, HOUR, 40_000 if h % 24 > 5 else 400_000) for h in range(96)])
+    )
+    chunk, duration = cut_time(times, 88)
+    assert duration == HOUR
+    assert np.bincount(chunk).tolist() == [9] * 6 + [90] * 18 + ([9] * 6 + [90] * 18) * 3
+    assert (chunk_times(times, chunk, duration) % HOUR).tolist() == [HOUR // 2] * 96
+    assert cut_time(np.zeros(100, dtype=np.int64), 10) is None
+    assert cut_time(np.arange(100) * 1234, 10)[1] == 12_340
+    assert cut_time(np.arange(10_000) * 37_000, 100)[1] == HOUR
 
 
 def test_between_variance_is_zero_for_independent_rows():
     rng = np.random.default_rng(1)
-    squares = np.sum((rng.normal(size=(60, 2000)) * 0.1) ** 2, axis=0)
-    tau2 = between_variance(squares, np.full(2000, 59.0), np.full(2000, 0.01))
+    rows = rng.integers(20, 400, (60, 1))
+    effects = rng.normal(size=(60, 2000)) / np.sqrt(rows)
+    tau2 = between_variance(effects, np.broadcast_to(rows * 1.0, effects.shape), np.full(2000, 59.0))
     assert np.mean(tau2 > 0) < 0.02
 
 
-def test_between_variance_bounds_the_truth_three_times_in_four():
+@pytest.mark.parametrize("rows", [np.full((60, 1), 100), np.resize([50, 400], (60, 1))])
+def test_between_variance_bounds_the_truth_three_times_in_four(rows):
     rng = np.random.default_rng(2)
-    squares = np.sum((rng.normal(size=(60, 4000)) * np.sqrt(0.01 + 0.02)) ** 2, axis=0)
-    tau2 = between_variance(squares, np.full(4000, 59.0), np.full(4000, 0.01))
-    assert np.mean(tau2 >= 0.02) == pytest.approx(0.75, abs=0.04)
+    effects = rng.normal(size=(60, 4000)) * np.sqrt(1 / rows + 0.02)
+    tau2 = between_variance(effects, np.broadcast_to(rows * 1.0, effects.shape), np.full(4000, 59.0))
+    assert np.mean(tau2 >= 0.02) == pytest.approx(0.75, abs=0.05)
 
 
 def test_persistence_is_found_under_sampling_noise():
     rng = np.random.default_rng(3)
     effects = np.array([ar1(rng, 4000, 0.8, 0.1) for _ in range(5)]).T + rng.normal(size=(4000, 5)) * 0.1
-    rho = persistence(effects, np.full(5, 0.01))
+    rho = persistence(effects, np.full(effects.shape, 0.02), np.full(5, 0.01))
     assert rho == pytest.approx(0.8, abs=0.12)
 
 
