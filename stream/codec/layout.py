@@ -31,6 +31,7 @@ class VersionLayout:
         self.columns = columns
         numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
         codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
+        self.paths = [(column, structs.path(column)) for column in columns]
         self._scalars = [column for column in columns if column.source != "feature"]
         self._numeric = [column.name for column in numeric]
         self._categorical = [column.name for column in codes]

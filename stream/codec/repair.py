@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from stream.codec.layout import ModelLayout, VersionLayout
+from stream.codec.layout import ModelLayout
 from stream.codec.limits import Limits
-from stream.codec.structs import Form, Skipped, make_stranger
-from stream.codec.values import Column, utf8_length
+from stream.codec.structs import Form, Skipped, make_stranger, unannotated
+from stream.codec.values import utf8_length
 from stream.errors import DecodeError
 from stream.events import MAX_ID_BYTES
 
@@ -31,8 +31,18 @@ class Repair:
         self._limits = limits
         self._stranger = make_stranger(form, limits.string_bytes)
         self._decode_stranger = msgspec.json.Decoder(self._stranger).decode
-        self._columns = {*form.scalars, "features"}
-        self._fields = [field for field in msgspec.structs.fields(form.event) if field.name != "features"]
+        self._required = [field.name for field in msgspec.structs.fields(form.event) if field.required]
+        self._read_apart = {*form.scalars, "features"}
+        self._types = {
+            field.name: Skipped if field.name in ("segments", "measures") else field.type
+            for field in msgspec.structs.fields(form.event)
+            if field.name not in self._read_apart
+        }
+        # What is right without the cost of a conversion: most fields of most records.
+        plain: set[tuple[str, type]] = {("ts", int), ("segments", dict), ("measures", dict)}
+        texts = (name for name, kind in self._types.items() if unannotated(kind) in (str, str | None))
+        self._plain = plain | {(name, str) for name in texts}
+        self._has_features = "features" in form.event.__struct_fields__
 
     def stranger(self, value: bytes | None) -> msgspec.Struct | None:
         """Return the event in ``value`` if its model has no reference: the quick way for unknown models."""
@@ -51,13 +61,21 @@ class Repair:
             When it is none.
         """
         document = self._document(value)
-        envelope = {field.name: self._field(field, document) for field in self._fields}
+        envelope = self._envelope(document)
+        features = self._features(document)
         layout = self._layouts.get(envelope["model"])
         version = layout.version_of(envelope.get("version")) if layout else None
         if layout is None or version is None:
-            self._features(document)
             return self._stranger(**envelope)
-        return self._event(layout, version, envelope, document)
+        values: dict[str, Any] = {}
+        for column, path in version.paths:
+            found, given = (values, features) if column.source == "feature" else (envelope, document)
+            name = column.name if column.source == "feature" else column.source
+            found[path] = column.repaired(given.get(name), self._limits.string_bytes)
+        del envelope["model"]
+        if self._has_features:
+            envelope["features"] = layout.structs.features(**values)
+        return layout.structs.event(**envelope)
 
     def _document(self, value: bytes | None) -> dict[str, Any]:
         limits = self._limits
@@ -72,16 +90,21 @@ class Repair:
             raise DecodeError("not_an_object", f"the record is a JSON {_json_name(document)}")
         return document
 
-    def _field(self, field: msgspec.structs.FieldInfo, document: dict[str, Any]) -> Any:
-        value = document.get(field.name)
-        if field.required and field.name not in document:
-            raise DecodeError("missing_field", f"{field.name} is required")
-        if field.name in self._columns:  # a monitored one is encoded by its column, with an invalid cell
-            return None if isinstance(value, list | dict) else value
-        self._bounded(field.name, value)
-        if field.name in ("segments", "measures"):
-            return None if value is None else _converted(field.name, value, Skipped)
-        return _converted(field.name, value, field.type)
+    def _envelope(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that are no columns, checked; those that may be are taken if they are scalars."""
+        for name in self._required:
+            if name not in document:
+                raise DecodeError("missing_field", f"{name} is required")
+        envelope: dict[str, Any] = {}
+        for name, value in document.items():
+            if name in self._types:
+                self._bounded(name, value)
+                fine = (name, type(value)) in self._plain and value != ""
+                fine |= value is None and name not in self._required
+                envelope[name] = value if fine else _converted(name, value, self._types[name])
+            elif name in self._read_apart and name != "features":
+                envelope[name] = None if isinstance(value, list | dict) else value
+        return envelope
 
     def _bounded(self, name: str, value: object) -> None:
         limit = MAX_ID_BYTES if name == "prediction_id" else self._limits.string_bytes
@@ -92,31 +115,13 @@ class Repair:
 
     def _features(self, document: dict[str, Any]) -> dict[str, Any]:
         features = document.get("features")
-        if "features" not in self._columns or features is None:
+        if features is None or not self._has_features:
             return {}
         if not isinstance(features, dict):
             raise DecodeError("wrong_type", f"features is a JSON {_json_name(features)}, not an object")
         if len(features) > self._limits.features:
             raise DecodeError("too_many_features", f"{len(features)} features, limit {self._limits.features}")
         return features
-
-    def _event(
-        self, layout: ModelLayout, version: VersionLayout, envelope: dict[str, Any], document: dict[str, Any]
-    ) -> msgspec.Struct:
-        features = self._features(document)
-        values: dict[str, Any] = {}
-        for column in version.columns:
-            if column.source == "feature":
-                values[layout.structs.path(column)] = self._repaired(column, features.get(column.name))
-            else:
-                envelope[column.source] = self._repaired(column, document.get(column.source))
-        del envelope["model"]
-        if "features" in layout.structs.event.__struct_fields__:
-            envelope["features"] = layout.structs.features(**values)
-        return layout.structs.event(**envelope)
-
-    def _repaired(self, column: Column, value: object) -> Any:
-        return column.repaired(value, self._limits.string_bytes)
 
 
 def _parsed(value: bytes) -> Any:

@@ -99,7 +99,8 @@ def make_stranger(form: Form, string_bytes: int) -> type[msgspec.Struct]:
     return msgspec.defstruct("Stranger", fields, kw_only=True, gc=False)
 
 
-def _plain(kind: Any) -> Any:
+def unannotated(kind: Any) -> Any:
+    """Return the type that ``Annotated`` wraps."""
     return kind.__origin__ if hasattr(kind, "__metadata__") else kind
 
 
@@ -118,7 +119,7 @@ def _fields(form: Form, changed: dict[str, Any], string_bytes: int) -> list[Any]
     bounded = Annotated[str, msgspec.Meta(max_length=string_bytes)] | None
     fields: list[Any] = []
     for field in msgspec.structs.fields(form.event):
-        kind = changed.get(field.name, bounded if _plain(field.type) == str | None else field.type)
+        kind = changed.get(field.name, bounded if unannotated(field.type) == str | None else field.type)
         if field.name == "features":
             fields.append((field.name, kind, msgspec.field(default_factory=kind)))
         elif field.required:
