@@ -11,11 +11,9 @@ import msgspec
 
 from stream.counting import Delta
 from stream.errors import Fenced, OffsetMismatch
-from stream.keys import PaneKey
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
-from stream.panes import Pane
 from stream.sinks import Sink
 from stream.store import PartitionCommit, PartitionStore
 from stream.windows import WindowSpec
@@ -62,9 +60,6 @@ class Committer:
     def take(self, owned: OwnedPartition, delta: Delta, *, out_of_orderness_ms: int) -> None:
         """Add what a batch counted to what the partition has not committed yet, and move its watermark."""
         intake = owned.intake
-        missing = intake.missing(delta.panes)
-        for key, pane in self._load(owned, missing).items():
-            intake.restore(key, pane)
         for key, pane in delta.panes.items():
             intake.add(key, pane)
             self._metrics.events(owned.topic, key.model, pane.counts.n)
@@ -74,10 +69,6 @@ class Committer:
         self._metrics.late(owned.topic, delta.totals["late"])
         if delta.max_ts_ms is not None:
             intake.advance(delta.max_ts_ms - out_of_orderness_ms)
-
-    def _load(self, owned: OwnedPartition, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
-        """What earlier commits hold of the panes ``keys``."""
-        return self._store.load_panes(owned.topic, owned.partition, keys)
 
     def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
         """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.
@@ -108,6 +99,9 @@ class Committer:
     ) -> list[tuple[OwnedPartition, Exception]]:
         started = time.perf_counter()
         now_ms = time.time_ns() // 1_000_000
+        for owned in members:
+            missing = owned.intake.missing()
+            owned.intake.restore(missing, self._store.load_panes(topic, owned.partition, missing))
         commits = {owned.partition: owned.to_commit(self._notices(owned)) for owned in members}
         # 2. counts with offsets
         outcomes = self._store.commit(topic, commits)
@@ -133,7 +127,7 @@ class Committer:
             key: key.start_ms + (spec := self._windows[key.model]).slide_ms + spec.grace_ms
             for key in owned.intake.dirty
         }
-        keys = owned.intake.announce(closes_at, again=owned.was_idle)
+        keys = owned.intake.announce(closes_at, passed_ms=owned.passed_ms)
         return [
             Message(
                 self._panes_topic,

@@ -161,11 +161,12 @@ class Ingest:
         decoded = source.decoder.decode(
             [record.value() for record in batch.records], _RecordTimes(batch.records)
         )
+        newest_ms = time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
         counted = source.counter.count(
             decoded,
             batch.at,
             [owned.intake.watermark_ms for owned in batch.owned],
-            newest_ms=time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms,
+            newest_ms=newest_ms,
         )
         self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
         for refused in counted.rejected:
@@ -180,7 +181,7 @@ class Ingest:
             )
         now = monotonic_ms()
         for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
-            owned.saw_records(now)
+            owned.saw_records(now, newest_ms=newest_ms)
             self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
 

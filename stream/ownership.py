@@ -26,7 +26,8 @@ class OwnedPartition:
     """State of one claimed partition between two commits.
 
     ``position`` is the offset after the last record counted, ``committed`` the one Redis holds (None = none
-    yet), ``generation`` the hand-over that made it ours.
+    yet), ``generation`` the hand-over that made it ours. ``passed_ms`` is how far the global watermark may
+    have gone before our records held it back again (None = nothing counted yet).
     """
 
     topic: str
@@ -42,7 +43,7 @@ class OwnedPartition:
     end: int | None = None
     quiet_since_ms: int = 0
     generation: int = 0
-    was_idle: bool = False
+    passed_ms: int | None = None
 
     @property
     def caught_up(self) -> bool:
@@ -57,9 +58,14 @@ class OwnedPartition:
         """Whether a commit has anything to say."""
         return self.committed != self.position or bool(self.messages or self.intake.totals)
 
-    def saw_records(self, monotonic_ms: int) -> None:
-        """Records arrived: the partition is active."""
-        self.was_idle = self.was_idle or self.idle_beat > 0
+    def saw_records(self, monotonic_ms: int, *, newest_ms: int) -> None:
+        """Records arrived: the partition is active. No event in the stream is later than ``newest_ms``.
+
+        The first ones after an idle spell, of ours or of the owner before, may lie in windows that closed
+        without this partition.
+        """
+        if self.passed_ms is None or self.idle_beat > 0:
+            self.passed_ms = newest_ms
         self.idle_beat = 0
         self.quiet_since_ms = monotonic_ms
 
@@ -95,7 +101,6 @@ class OwnedPartition:
             if commit.watermark_ms is None or self.intake.panes[key].max_ts_ms >= commit.watermark_ms
         }
         self.intake.committed(keep)
-        self.was_idle = False
         self.drain.send(commit.messages)
 
 

@@ -65,8 +65,9 @@ class Pane:
 class PartitionIntake:
     """What one partition has counted since it was assigned, and what of it is not committed yet.
 
-    ``panes`` holds the full counts of every pane touched lately (so that a commit can overwrite), ``dirty``
-    the keys to write, ``totals`` the increments of the exact counters kept beside the offset.
+    ``panes`` holds the counts of every pane touched lately, ``dirty`` the keys to write, ``totals`` the
+    increments of the exact counters kept beside the offset. A commit overwrites, so what earlier commits hold
+    of a pane must be merged into it first: :meth:`missing` tells of which, :meth:`restore` does it.
     """
 
     watermark_ms: int | None = None
@@ -76,15 +77,19 @@ class PartitionIntake:
     unknown: Counter[str] = field(default_factory=Counter)
     events: int = 0
     _announced: set[PaneKey] = field(default_factory=set)
+    _whole: set[PaneKey] = field(default_factory=set)
 
-    def missing(self, keys: Iterable[PaneKey]) -> list[PaneKey]:
-        """Keys whose earlier counts must be loaded before they can be added to."""
-        return [key for key in keys if key not in self.panes]
+    def missing(self) -> list[PaneKey]:
+        """Dirty panes whose earlier counts must be restored before they can be committed."""
+        return sorted(self.dirty - self._whole)
 
-    def restore(self, key: PaneKey, pane: Pane) -> None:
-        """Put back a pane as it was committed."""
-        self.panes[key] = pane
-        self._announced.add(key)
+    def restore(self, keys: Iterable[PaneKey], committed: Mapping[PaneKey, Pane]) -> None:
+        """Merge what earlier commits hold of ``keys``; those not in ``committed`` are new."""
+        for key in keys:
+            if (pane := committed.get(key)) is not None:
+                self.panes[key].add(pane.counts, pane.min_ts_ms, pane.max_ts_ms)
+                self._announced.add(key)
+            self._whole.add(key)
 
     def add(self, key: PaneKey, pane: Pane) -> None:
         """Merge a batch's counts of one pane."""
@@ -101,19 +106,18 @@ class PartitionIntake:
         if self.watermark_ms is None or watermark_ms > self.watermark_ms:
             self.watermark_ms = watermark_ms
 
-    def announce(self, closes_at: Mapping[PaneKey, int], *, again: bool) -> list[PaneKey]:
+    def announce(self, closes_at: Mapping[PaneKey, int], *, passed_ms: int | None = None) -> list[PaneKey]:
         """Dirty panes that the evaluator must hear of: new ones, and those that may be closed already.
 
-        ``closes_at`` gives the watermark at which a pane's first window closes; ``again`` announces all of
-        them (after an idle spell the global watermark may have gone by).
+        ``closes_at`` gives the watermark at which a pane's first window closes. ``passed_ms`` is how far the
+        global watermark may have gone while this partition did not hold it back: what closes by then is
+        announced with every commit, not only with its first.
         """
-        behind = self.watermark_ms
+        behind = max((ms for ms in (self.watermark_ms, passed_ms) if ms is not None), default=None)
         news = [
             key
             for key in self.dirty
-            if again
-            or key not in self._announced
-            or (behind is not None and closes_at.get(key, behind) <= behind)
+            if key not in self._announced or (behind is not None and closes_at.get(key, behind) <= behind)
         ]
         return sorted(news)
 
@@ -127,6 +131,7 @@ class PartitionIntake:
         kept = set(keep)
         self.panes = {key: pane for key, pane in self.panes.items() if key in kept}
         self._announced &= kept
+        self._whole &= kept
 
 
 @dataclass(frozen=True)

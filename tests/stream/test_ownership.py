@@ -42,7 +42,7 @@ def test_the_end_told_with_the_last_records_of_a_batch_counts() -> None:
     partition = owned(position=10)
     assert not partition.caught_up
     partition.end = 25  # told while the batch was gathered
-    partition.saw_records(0)
+    partition.saw_records(0, newest_ms=0)
     partition.position = 25  # counted after it
     assert partition.caught_up
 

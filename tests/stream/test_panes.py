@@ -40,10 +40,10 @@ def test_damaged_panes_are_refused() -> None:
 def test_a_new_pane_is_announced_once() -> None:
     intake = PartitionIntake(watermark_ms=70_000)
     intake.add(KEY, pane(3))
-    assert intake.announce(CLOSES, again=False) == [KEY]
+    assert intake.announce(CLOSES) == [KEY]
     intake.committed([KEY])
     intake.add(KEY, pane(2))
-    assert intake.announce(CLOSES, again=False) == []
+    assert intake.announce(CLOSES) == []
     assert intake.panes[KEY].counts.n == 5
 
 
@@ -53,25 +53,31 @@ def test_a_pane_whose_window_may_be_closed_is_announced_again() -> None:
     intake.committed([KEY])
     intake.advance(130_000)
     intake.add(KEY, pane(1))
-    assert intake.announce(CLOSES, again=False) == [KEY]
+    assert intake.announce(CLOSES) == [KEY]
 
 
-def test_after_an_idle_spell_everything_touched_is_announced() -> None:
+def test_after_an_idle_spell_panes_of_closed_windows_are_announced_with_every_commit() -> None:
     intake = PartitionIntake(watermark_ms=70_000)
-    intake.add(KEY, pane(3))
+    for _ in range(3):
+        intake.add(KEY, pane(1))
+        assert intake.announce(CLOSES, passed_ms=CLOSES[KEY]) == [KEY]
+        intake.committed([KEY])
+    intake.add(KEY, pane(1))
+    assert intake.announce(CLOSES, passed_ms=CLOSES[KEY] - 1) == []
+
+
+def test_earlier_counts_are_merged_once_before_a_pane_is_committed() -> None:
+    intake = PartitionIntake()
+    intake.add(KEY, pane(1))
+    intake.add(LATER, pane(1))
+    assert intake.missing() == [KEY, LATER]
+    intake.restore([KEY, LATER], {KEY: pane(10)})
+    assert intake.missing() == []
+    assert (intake.panes[KEY].counts.n, intake.panes[LATER].counts.n) == (11, 1)
     intake.committed([KEY])
     intake.add(KEY, pane(1))
-    assert intake.announce(CLOSES, again=True) == [KEY]
-
-
-def test_a_pane_that_is_not_held_is_loaded_before_it_is_added_to() -> None:
-    intake = PartitionIntake()
-    assert intake.missing([KEY, LATER]) == [KEY, LATER]
-    intake.restore(KEY, pane(10))
-    assert intake.missing([KEY, LATER]) == [LATER]
-    intake.add(KEY, pane(1))
-    assert intake.panes[KEY].counts.n == 11
-    assert intake.dirty == {KEY}
+    intake.add(LATER, pane(1))
+    assert intake.missing() == [LATER]  # forgotten since: it must be read again
 
 
 def test_a_commit_forgets_increments_and_panes_not_kept() -> None:
