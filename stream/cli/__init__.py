@@ -20,12 +20,14 @@ from stream.errors import DriftstreamError
 
 COMMANDS: Final = {
     "worker": "stream.cli.worker:worker",
+    "demo": "stream.cli.demo:demo",
     "check": "stream.cli.check:check",
     "topics": "stream.cli.topics:app",
     "config": "stream.cli.config:app",
     "reference": "stream.cli.reference:app",
     "emit": "stream.cli.emit:emit",
     "replay": "stream.cli.replay:replay",
+    "status": "stream.cli.status:status",
     "version": "stream.cli.version:version",
 }
 """Command name -> a function, or a ``typer.Typer`` of sub-commands. The order is that of ``--help``."""
