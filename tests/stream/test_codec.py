@@ -396,7 +396,7 @@ def test_labels_become_the_label_column_of_the_newest_reference_that_has_one() -
     )
     rows = [
         label(label="good"),
-        label(label=None),
+        label(label=None, features="ignored here"),
         label(label=3, value=12.5, feedback="thumbs_up"),
         label(label=["x"]),
         label(model="other", label="good"),
