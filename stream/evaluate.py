@@ -20,9 +20,25 @@ from stream.series import ClosedWindow, ModelPlan, Series, SeriesKey, SeriesStat
 _MSGPACK = msgspec.msgpack.Encoder()
 
 
-class _ModelState(msgspec.Struct, array_like=True):
+class ModelState(msgspec.Struct, array_like=True):
+    """What a model's evaluation is stored as; ``sequence`` is the number of its last message."""
+
     sequence: int
     series: list[SeriesState]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, model: str) -> ModelState:
+        """Unpack a stored state without its references, as ``driftstream status`` does.
+
+        Raises
+        ------
+        CorruptState
+            The bytes fail a check.
+        """
+        try:
+            return msgspec.msgpack.decode(unpack(Kind.MODEL_STATE, data), type=cls)
+        except msgspec.MsgspecError as exc:
+            raise CorruptState(f"stored state of model {model}: {exc}") from exc
 
 
 class ModelEvaluation:
@@ -60,7 +76,7 @@ class ModelEvaluation:
     def to_bytes(self) -> bytes:
         """Packed state."""
         series = [self._series[key].snapshot() for key in sorted(self._series)]
-        return pack(Kind.MODEL_STATE, _MSGPACK.encode(_ModelState(self.sequence, series)))
+        return pack(Kind.MODEL_STATE, _MSGPACK.encode(ModelState(self.sequence, series)))
 
     @classmethod
     def from_bytes(cls, data: bytes, plan: ModelPlan) -> ModelEvaluation:
@@ -71,14 +87,14 @@ class ModelEvaluation:
         CorruptState
             The bytes fail a check.
         """
+        state = ModelState.from_bytes(data, plan.model)
+        evaluation = cls(plan)
+        evaluation.sequence = state.sequence
         try:
-            state = msgspec.msgpack.decode(unpack(Kind.MODEL_STATE, data), type=_ModelState)
-            evaluation = cls(plan)
-            evaluation.sequence = state.sequence
             for each in state.series:
                 series = evaluation._series.get(SeriesKey(each.source, each.version))
                 if series is not None:
                     series.restore(each)
-        except (msgspec.MsgspecError, DetectorError) as exc:
+        except DetectorError as exc:
             raise CorruptState(f"stored state of model {plan.model}: {exc}") from exc
         return evaluation
