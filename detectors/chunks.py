@@ -18,6 +18,7 @@ USUAL_MS = tuple(
     for number in numbers
 )
 SNAP = 0.15
+GAP = 10  # times the median: no window takes that long, the reference has a hole there
 
 
 def chunk_rows(rows: int, window_rows: int) -> int:
@@ -40,10 +41,11 @@ def cut_time(times_ms: NDArray[np.int64], size: int) -> tuple[NDArray[np.intp], 
     are aligned to the epoch like live windows. So a quiet night makes small chunks, as it makes small
     windows.
     """
-    starts = times_ms[::size]
-    usual = float(np.median(np.diff(starts))) if starts.size > 2 else 0.0
-    if usual < 1.0:
+    spans = np.diff(times_ms[::size])
+    median = float(np.median(spans)) if spans.size > 1 else 0.0
+    if median < 1.0:
         return None
+    usual = float(spans[spans <= GAP * median].mean())
     nearest = min(USUAL_MS, key=lambda candidate: abs(candidate - usual))
     duration = nearest if abs(nearest - usual) <= SNAP * usual else round(usual)
     return np.unique(times_ms // duration, return_inverse=True)[1].reshape(-1), duration

@@ -33,10 +33,12 @@ def test_chunks_by_time_are_round_and_follow_the_night():
     times = np.sort(
         np.concatenate([h * HOUR + np.arange(0, HOUR, 40_000 if h % 24 > 5 else 400_000) for h in range(96)])
     )
-    chunk, duration = cut_time(times, 88)
+    chunk, duration = cut_time(times, 70)
     assert duration == HOUR
     assert np.bincount(chunk).tolist() == [9] * 6 + [90] * 18 + ([9] * 6 + [90] * 18) * 3
     assert (chunk_times(times, chunk, duration) % HOUR).tolist() == [HOUR // 2] * 96
+    pieces = np.concatenate([np.arange(1000) * 37_000, 10**12 + np.arange(1000) * 37_000])
+    assert cut_time(pieces, 100)[1] == HOUR
     assert cut_time(np.zeros(100, dtype=np.int64), 10) is None
     assert cut_time(np.arange(100) * 1234, 10)[1] == 12_340
     assert cut_time(np.arange(10_000) * 37_000, 100)[1] == HOUR
