@@ -120,7 +120,6 @@ class BatchCounter:
         reference, ts_ms = self.references[block.model, block.version], block.ts_ms
         groups = len(rows.partitions)
         cells = reference.binning.count(block.columns, rows.group, groups)
-        sizes = np.bincount(rows.group, minlength=groups)
         oldest = np.full(groups, np.iinfo(np.int64).max)
         newest = np.full(groups, -1)
         np.minimum.at(oldest, rows.group, ts_ms)
@@ -129,7 +128,7 @@ class BatchCounter:
             delta = deltas[rows.partitions[g]]
             key = PaneKey(block.model, block.version, int(rows.starts_ms[g]), reference.fingerprint)
             delta.panes[key] = Pane(Counts(cells[g]), int(oldest[g]), int(newest[g]))
-            delta.totals["events"] += int(sizes[g])
+            delta.totals["events"] += int(rows.sizes[g])
 
 
 def _count_unknown(batch: Batch, partition: NDArray[np.intp], deltas: list[Delta]) -> None:
