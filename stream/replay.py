@@ -11,33 +11,29 @@ events may still restate.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 from prometheus_client import CollectorRegistry
 
 from detectors import Reference
 from stream.alerts import AlertRoute
-from stream.codec import Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
-from stream.codec.times import MAX_MS
+from stream.codec import JsonInferenceDecoder, JsonLabelDecoder
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import ConfigError
 from stream.evaluator import Evaluator, EvaluatorSpec
-from stream.incidents import IncidentPolicy
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
-from stream.ownership import OwnedPartition, Start, take_over
+from stream.ownership import Start, take_over
 from stream.plans import INFERENCE, LABELS, counted_references, series_references
+from stream.replay_intake import ReplayIntake, ReplaySpec, Totals, commit
 from stream.row_events import Record, Source
 from stream.series import ModelPlan
 from stream.sinks_memory import ListSink
 from stream.store_memory import MemoryStore
 from stream.watermarks import BEATS_TO_SETTLE
-from stream.windows import WindowSpec
 
 METRICS, ALERTS, PANES = "metrics", "alerts", "panes"
 """Topics of the messages a replay gives back: window records and alerts; notices stay inside."""
@@ -46,35 +42,6 @@ _DECODERS: Mapping[str, type[JsonInferenceDecoder | JsonLabelDecoder]] = {
     INFERENCE: JsonInferenceDecoder,
     LABELS: JsonLabelDecoder,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplaySpec:
-    """How a model is watched; the meaning of each is that of the configuration file. Times in ms.
-
-    ``batch`` bounds the records decoded at a time and changes no answer.
-    """
-
-    windows: WindowSpec
-    min_samples: int = 50
-    min_effect: float = 0.05
-    arl: float = 10_000
-    out_of_orderness_ms: int = 5_000
-    restate_ms: int = 3_600_000
-    limits: Limits = field(default_factory=Limits)
-    incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
-    runbook_base_url: str = "docs/runbooks/"
-    batch: int = 5_000
-
-
-@dataclass
-class Totals:
-    """What became of the events: ``counted`` in windows, ``late`` beyond restating, or refused by reason."""
-
-    counted: int = 0
-    late: int = 0
-    unknown: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -88,70 +55,6 @@ class _EventTime:
 
     def monotonic_ms(self) -> int:
         return 0
-
-
-class _Intake:
-    """One topic of one partition: records in, commits out, and where to cut between them.
-
-    A cut is due where the watermark passes a multiple of the slide after which a window closes or an event
-    becomes too late to restate one; between two cuts no record meets another watermark than its neighbours.
-    """
-
-    def __init__(
-        self, spec: ReplaySpec, decoder: Decoder, counter: BatchCounter, owned: OwnedPartition
-    ) -> None:
-        self.totals = Totals()
-        self.owned = owned
-        self.newest_ms = 0
-        self._spec = spec
-        self._decoder = decoder
-        self._counter = counter
-        self._waiting: list[Record] = []
-        self._passed: tuple[int, int] | None = None
-
-    def add(self, record: Record) -> bool:
-        """Take one record; True when the watermark has passed a cut."""
-        self._waiting.append(record)
-        if record.ts_ms <= self.newest_ms:
-            return False
-        self.newest_ms = record.ts_ms
-        windows = self._spec.windows
-        closing_ms = record.ts_ms - self._spec.out_of_orderness_ms - windows.grace_ms
-        passed = (closing_ms // windows.slide_ms, (closing_ms - self._spec.restate_ms) // windows.slide_ms)
-        before, self._passed = self._passed, passed
-        return before != passed
-
-    @property
-    def is_full(self) -> bool:
-        """Whether enough records wait to be decoded."""
-        return len(self._waiting) >= self._spec.batch
-
-    def flush(self, committer: Committer) -> None:
-        """Decode, count and commit what waits."""
-        records, self._waiting = self._waiting, []
-        if not records:
-            return
-        decoded = self._decoder.decode([r.value for r in records], [r.ts_ms for r in records])
-        counted = self._counter.count(
-            decoded,
-            np.zeros(len(records), dtype=np.intp),
-            [self.owned.intake.watermark_ms],
-            newest_ms=MAX_MS,
-        )
-        (delta,) = counted.deltas
-        self.totals.counted += delta.totals["events"]
-        self.totals.late += delta.totals["late"]
-        self.totals.unknown += delta.totals["unknown"]
-        self.totals.rejected.update(row.reason for row in counted.rejected)
-        self.owned.position += len(records)
-        committer.take(self.owned, delta, out_of_orderness_ms=self._spec.out_of_orderness_ms)
-        commit(committer, self.owned)
-
-
-def commit(committer: Committer, owned: OwnedPartition) -> None:
-    """Commit a partition that nobody else can own; a refusal is a programming error and is raised."""
-    for _, refusal in committer.commit([owned]):
-        raise refusal
 
 
 class Replay:
@@ -194,7 +97,7 @@ class Replay:
         self._evaluator = self._build_evaluator()
         self._evaluator.own([self.model])
 
-    def _intake(self, source: Source) -> _Intake:
+    def _intake(self, source: Source) -> ReplayIntake:
         counted = counted_references(self._references, source)
         if not counted:
             raise ConfigError(f"the reference of {self.model} {self.version} has no {source} columns")
@@ -203,7 +106,7 @@ class Replay:
         claim = self._store.claim(source, 0)
         owned = take_over(claim, Start(0, 0), topic=source, partition=0, sink=self._sink)
         decoder = _DECODERS[source](self._references, self.spec.limits)
-        return _Intake(self.spec, decoder, counter, owned)
+        return ReplayIntake(self.spec, decoder, counter, owned)
 
     def _build_evaluator(self) -> Evaluator:
         spec = self.spec

@@ -10,7 +10,7 @@ from stream.codec import Limits
 from stream.codec.times import MAX_MS
 from stream.errors import ConfigError
 from stream.incidents import IncidentPolicy
-from stream.replay import ReplaySpec
+from stream.replay_intake import ReplaySpec
 from stream.row_events import RowTimes, Source, column_times, paced_times, parse_time
 from stream.sections import AlertSettings, LimitSettings, ModelDefaults, TimeSettings
 from stream.settings import ModelSpec, Settings, load_settings

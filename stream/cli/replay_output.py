@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from stream.messages import Message
-    from stream.replay import Totals
+    from stream.replay_intake import Totals
     from stream.row_events import Record, Source
 
 _RECORD = msgspec.json.Decoder(WindowRecord)

@@ -19,7 +19,8 @@ from stream.cli import app, main
 from stream.codec import Limits
 from stream.errors import ConfigError
 from stream.messages import Message
-from stream.replay import ALERTS, METRICS, Replay, ReplaySpec, Totals
+from stream.replay import ALERTS, METRICS, Replay
+from stream.replay_intake import ReplaySpec, Totals
 from stream.row_events import Record, RowTimes, Source, in_order_sent, inference_events, label_events
 from stream.rows import Roles, Table, read_rows
 from stream.windows import WindowSpec
