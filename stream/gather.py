@@ -34,8 +34,9 @@ class TopicBatch:
 
     def next_offsets(self) -> list[int]:
         """Per partition, the offset after its last record of the batch."""
-        lasts = [int(np.flatnonzero(self.at == index)[-1]) for index in range(len(self.owned))]
-        return [int(self.records[last].offset() or 0) + 1 for last in lasts]
+        lasts = np.zeros(len(self.owned), dtype=np.intp)
+        np.maximum.at(lasts, self.at, np.arange(len(self.at)))
+        return [int(self.records[last].offset() or 0) + 1 for last in lasts.tolist()]
 
 
 def gather(
@@ -106,6 +107,9 @@ def split(assignment: Assignment, records: Sequence[Record], topics: Sequence[st
     """Batches by topic, of records not counted yet."""
     if len(topics) == 1:
         return [_batch(assignment, topics[0], records)]
+    here = set(map(Record.topic, records))
+    if len(here) == 1:
+        return [_batch(assignment, str(here.pop()), records)]
     by_topic: dict[str, list[Record]] = {}
     for record in records:
         by_topic.setdefault(str(record.topic()), []).append(record)
@@ -113,12 +117,22 @@ def split(assignment: Assignment, records: Sequence[Record], topics: Sequence[st
 
 
 def _batch(assignment: Assignment, topic: str, records: Sequence[Record]) -> TopicBatch:
-    partition = np.array([record.partition() for record in records], dtype=np.intp)
-    present, first, at = np.unique(partition, return_index=True, return_inverse=True)
+    partition = np.fromiter(map(Record.partition, records), np.intp, len(records))
+    present, at = _present(partition)
+    first = np.full(len(present), len(records))
+    np.minimum.at(first, at, np.arange(len(records)))
     owned = [assignment.owned(topic, each) for each in present.tolist()]
     oldest = [int(records[i].offset() or 0) for i in first.tolist()]
     if any(offset < each.position for offset, each in zip(oldest, owned, strict=True)):
         positions = [owned[i].position for i in at.tolist()]
         fresh = [r for r, at_ in zip(records, positions, strict=True) if int(r.offset() or 0) >= at_]
         return _batch(assignment, topic, fresh)
-    return TopicBatch(topic, records, owned, at.astype(np.intp))
+    return TopicBatch(topic, records, owned, at)
+
+
+def _present(partition: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The partitions there are, and each record's index into them: ``np.unique`` by counting."""
+    present = np.flatnonzero(np.bincount(partition))
+    index = np.zeros(partition.max(initial=0) + 1, dtype=np.intp)
+    index[present] = np.arange(len(present))
+    return present, index[partition]
