@@ -110,6 +110,7 @@ class Evaluator:
     def forget(self) -> None:
         """Drop everything held: the store did not answer, and what it committed must be read again."""
         self._held.clear()
+        self._trackers = {source: WatermarkTracker() for source in self.spec.sources}
 
     def _load(self, model: str) -> _Held:
         plan = self.plans[model]
@@ -166,7 +167,7 @@ class Evaluator:
         ``beat`` is called once a model: a long look is not a stuck one.
         """
         evaluated = 0
-        watermarks = {source: self._watermark(source) for source in self.spec.sources}
+        watermarks = self._watermarks()
         for model in sorted(self._held):
             beat()
             try:
@@ -185,37 +186,48 @@ class Evaluator:
         self._load(model)
         self._discover([model])
 
-    def _watermark(self, source: str) -> GlobalWatermark:
-        return self._trackers[source].observe(
-            self._panes.clocks(source),
-            monotonic_ms=self._clock.monotonic_ms(),
-            now_ms=self._clock.now_ms(),
-        )
+    def _watermarks(self) -> dict[str, GlobalWatermark]:
+        clocks = {source: self._panes.clocks(source) for source in self.spec.sources}
+        if any(self._trackers[source].went_back(clocks[source]) for source in clocks):
+            log.warning("the store has lost commits, every model is read again")
+            models = list(self._held)
+            self.forget()
+            self.own(models)
+        monotonic_ms, now_ms = self._clock.monotonic_ms(), self._clock.now_ms()
+        return {
+            source: self._trackers[source].observe(each, monotonic_ms=monotonic_ms, now_ms=now_ms)
+            for source, each in clocks.items()
+        }
 
     def _look_at(self, held: _Held, watermarks: Mapping[str, GlobalWatermark]) -> int:
         evaluated = 0
         for key in held.plan.references:
             watermark = watermarks[key.source]
             ends = held.open[key].closed_by(watermark.ms)
-            if ends and self._fill_gap(held, key, ends[0]):
+            if ends and self._fill_gaps(held, key, ends[:WINDOWS_PER_COMMIT]):
                 ends = held.open[key].closed_by(watermark.ms)
             if ends:
                 self._evaluate(held, key, ends[:WINDOWS_PER_COMMIT], watermark)
                 evaluated += len(ends[:WINDOWS_PER_COMMIT])
             self._restate(held, key)
-            self._retire(held, key, watermark.ms)
+            if not (held.open[key].closed_by(watermark.ms) or held.restate[key]):
+                self._retire(held, key, watermark.ms)  # never a pane whose window still waits for its turn
         return evaluated
 
-    def _fill_gap(self, held: _Held, key: SeriesKey, end_ms: int) -> bool:
-        """Look for panes between the last evaluated window and this one whose notice is still under way.
+    def _fill_gaps(self, held: _Held, key: SeriesKey, ends: Sequence[int]) -> bool:
+        """Look for panes before and between these windows whose notice is still under way.
 
         Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
         of after its window's turn. True when one was found.
         """
-        slide, newest = held.plan.windows.slide_ms, end_ms - held.plan.windows.slide_ms
-        since = max(held.evaluation.last_end_ms(key), newest - GAP_PANES * slide)
-        starts = [start for start in range(since, newest, slide) if start not in held.panes[key]]
-        found = [start for start, counts in self._panes.merged(held.plan, key, starts).items() if counts.n]
+        slide, before = held.plan.windows.slide_ms, held.evaluation.last_end_ms(key)
+        starts: list[int] = []
+        for end in ends:
+            newest = end - slide
+            starts += range(max(before, newest - GAP_PANES * slide), newest, slide)
+            before = end
+        unheard = [start for start in starts if start not in held.panes[key]]
+        found = [start for start, counts in self._panes.merged(held.plan, key, unheard).items() if counts.n]
         for start in found:
             self._open(held, key.source, pane_key(held.plan, key, start))
         return bool(found)

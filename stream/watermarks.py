@@ -60,6 +60,15 @@ class WatermarkTracker:
         self._seen: dict[int, _Seen] = {}
         self._pending: list[_Candidate] = []
         self._ms: int | None = None
+        self._stored: dict[int, int] = {}
+
+    def went_back(self, clocks: Mapping[int, PartitionClock]) -> bool:
+        """Whether a partition's stored watermark is older than it was: the store has lost commits.
+
+        What is known then describes a past that will be counted again: start a new tracker.
+        """
+        ms = {p: clocks[p].watermark_ms if p in clocks else None for p in self._stored}
+        return any(now is None or now < self._stored[p] for p, now in ms.items())
 
     def observe(
         self, clocks: Mapping[int, PartitionClock], *, monotonic_ms: int, now_ms: int
@@ -70,6 +79,7 @@ class WatermarkTracker:
         every partition is idle: one whose end and grace have passed on the wall too gets no more events. That
         is not remembered, so a stream that resumes with older event times is not late by it.
         """
+        self._stored = {p: c.watermark_ms for p, c in clocks.items() if c.watermark_ms is not None}
         idle = {p: c.idle_beat for p, c in clocks.items() if self._is_idle(p, c, monotonic_ms)}
         active = [c.watermark_ms for p, c in clocks.items() if p not in idle]
         known = [ms for ms in active if ms is not None]
@@ -102,8 +112,8 @@ class WatermarkTracker:
         settled: int | None = None
         waiting: list[_Candidate] = []
         for candidate in self._pending:
-            if not candidate.beats.keys() <= idle.keys():
-                continue  # one of them is active again: its own watermark counts from now on
+            if any(idle.get(p, 0) < beat for p, beat in candidate.beats.items()):
+                continue  # one of them is, or was, active again: its own watermark counts from now on
             if any(idle[p] < beat + BEATS_TO_SETTLE for p, beat in candidate.beats.items()):
                 waiting.append(candidate)
                 continue

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from detectors import Counts, Reference
 from stream.alerts import AlertRoute
@@ -19,170 +20,135 @@ from stream.store import PartitionCommit
 from stream.store_memory import MemoryStore
 from stream.windows import WindowSpec
 
-TOPIC = "inference"
-T0 = 1_760_000_000_000
 SLIDE = 10_000
-GRACE = 5_000
+KEY = SeriesKey("inference", "v1")
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_ms(self) -> int:
+        return 0
+
+
+class Setup:
+    """An evaluator on a store in memory, and one partition that commits to it."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        plan = ModelPlan(
+            model="m",
+            windows=WindowSpec(size_ms=SLIDE, slide_ms=SLIDE),
+            references={KEY: reference},
+            min_samples=5,
+            min_effect=0.05,
+            arl=1_000,
+            restate_ms=3_600_000,
+        )
+        self.sink = ListSink()
+        self.use(MemoryStore())
+        self.evaluator = Evaluator(
+            EvaluatorSpec(
+                sources={"inference": "t"}, metrics_topic="metrics", alerts=AlertRoute("alerts", "runbooks")
+            ),
+            {"m": plan},
+            store=self.store,
+            sink=self.sink,
+            metrics=Metrics(registry=CollectorRegistry(), models=("m",)),
+            clock=Clock(),
+        )
+        self.evaluator.own(["m"])
+
+    def use(self, store: MemoryStore) -> None:
+        self.store = store
+        self.store.declare_topic("t", 1)
+        self.epoch = self.store.claim("t", 0).epoch
+        self.offset: int | None = None
+
+    def flush_all(self) -> None:
+        """The store forgets everything, as after FLUSHALL."""
+        self.store.__init__()  # type: ignore[misc]  # the evaluator holds this very object
+        self.use(self.store)
+
+    def pane(self, start_ms: int) -> PaneKey:
+        return PaneKey("m", "v1", start_ms, self.reference.fingerprint)
+
+    def commit(self, watermark_ms: int, **panes: int) -> None:
+        """Commit rows by pane: ``p20=5`` puts five rows into the pane that starts at 20 s."""
+        held = {
+            self.pane(int(name[1:]) * 1_000): Pane(rows(self.reference, n), 0, 0) for name, n in panes.items()
+        }
+        offset = (self.offset or 0) + 1
+        commit = PartitionCommit(
+            epoch=self.epoch,
+            expected_offset=self.offset,
+            offset=offset,
+            watermark_ms=watermark_ms,
+            panes=held,
+        )
+        assert self.store.commit("t", {0: commit}) == {0: None}
+        self.offset = offset
+
+    def hear(self, *seconds: int) -> None:
+        panes = [("v1", second * 1_000, self.reference.fingerprint) for second in seconds]
+        self.evaluator.take(Notice("t", 0, "m", panes))
+
+    def windows(self) -> list[tuple[int, int, int]]:
+        """Start in seconds, n and revision of every window published since the last call, in order."""
+        found: list[dict[str, Any]] = [
+            msgspec.json.decode(message.value or b"")
+            for message in self.sink.take()
+            if message.topic == "metrics"
+        ]
+        return [(each["window_start_ms"] // 1_000, each["n"], each["revision"]) for each in found]
+
+
+def rows(reference: Reference, n: int) -> Counts:
+    counts = Counts.empty(reference.binning)
+    encoded = reference.binning.encode({"x": np.linspace(0, 1, n)})
+    counts.merge(Counts(reference.binning.count(encoded)[0]))
+    return counts
 
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    ages = np.random.default_rng(2).normal(40, 10, 20_000)
-    return Reference.build({"age": ages}, window_rows=100, model="m", version="v1")
-
-
-class World:
-    """Two partitions that ingest has counted into, and evaluators over them."""
-
-    def __init__(self, reference: Reference) -> None:
-        self.reference = reference
-        self.store = MemoryStore()
-        self.store.declare_topic(TOPIC, 2)
-        self.epochs = {p: self.store.claim(TOPIC, p).epoch for p in (0, 1)}
-        self.offsets: dict[int, int | None] = {0: None, 1: None}
-        self.panes: dict[tuple[int, int], Pane] = {}
-        self.sinks: dict[Evaluator, ListSink] = {}
-
-    def evaluator(self) -> Evaluator:
-        plan = ModelPlan(
-            model="m",
-            windows=WindowSpec(size_ms=SLIDE, slide_ms=SLIDE, grace_ms=GRACE),
-            references={SeriesKey("inference", "v1"): self.reference},
-            min_samples=20,
-            min_effect=0.05,
-            arl=10_000,
-            restate_ms=60_000,
-        )
-        spec = EvaluatorSpec(
-            sources={"inference": TOPIC},
-            metrics_topic="metrics",
-            alerts=AlertRoute("alerts", "docs/runbooks/"),
-        )
-        sink = ListSink()
-        evaluator = Evaluator(spec, {"m": plan}, store=self.store, sink=sink, metrics=Metrics())
-        self.sinks[evaluator] = sink
-        return evaluator
-
-    def published(self, evaluator: Evaluator) -> list[tuple[int, int, int]]:
-        """Records it has published since the last call, as (pane index, n, revision)."""
-        records = [msgspec.json.decode(message.value or b"") for message in self.sinks[evaluator].take()]
-        return [((r["window_start_ms"] - T0) // SLIDE, r["n"], r["revision"]) for r in records]
-
-    def count(self, partition: int, index: int, n: int, watermark_ms: int) -> Notice:
-        """Commit n more events of pane ``index`` from a partition; the notice of it."""
-        start = T0 + index * SLIDE
-        key = PaneKey("m", "v1", start, self.reference.fingerprint)
-        ages = np.random.default_rng(100 * index + partition).normal(40, 10, n)
-        counted = Pane(self.reference.count({"age": ages}), start, start + 1)
-        held = self.panes.setdefault((partition, index), Pane(Counts.empty(self.reference.binning)))
-        held.add(counted.counts, counted.min_ts_ms, counted.max_ts_ms)
-        self.commit(partition, watermark_ms, {key: held})
-        return Notice(TOPIC, partition, "m", [("v1", start, self.reference.fingerprint)])
-
-    def commit(self, partition: int, watermark_ms: int, panes: dict[PaneKey, Pane] | None = None) -> None:
-        offset = (self.offsets[partition] or 0) + 1
-        commit = PartitionCommit(
-            epoch=self.epochs[partition],
-            expected_offset=self.offsets[partition],
-            offset=offset,
-            watermark_ms=watermark_ms,
-            panes=panes or {},
-        )
-        assert self.store.commit(TOPIC, {partition: commit}) == {partition: None}
-        self.offsets[partition] = offset
+    x = np.random.default_rng(3).normal(size=2_000)
+    return Reference.build({"x": x}, window_rows=100, model="m", version="v1")
 
 
 @pytest.fixture
-def world(reference: Reference) -> World:
-    return World(reference)
+def setup(reference: Reference) -> Setup:
+    return Setup(reference)
 
 
-def told(evaluator: Evaluator, notices: Iterable[Notice]) -> None:
-    for notice in notices:
-        evaluator.take(notice)
+def test_a_window_whose_notice_is_late_keeps_its_turn(setup: Setup) -> None:
+    setup.commit(60_000, p0=5, p10=6, p20=7, p30=8)
+    setup.hear(0, 30)
+    setup.evaluator.look()
+    assert setup.windows() == [(0, 5, 0), (10, 6, 0), (20, 7, 0), (30, 8, 0)]
 
 
-def test_a_window_waits_for_the_slowest_partition_and_merges_all(world: World) -> None:
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    told(evaluator, [world.count(0, 0, 60, T0 + 40_000), world.count(1, 0, 40, T0 + 2_000)])
-    assert evaluator.look() == 0
-    world.commit(1, T0 + SLIDE + GRACE - 1)
-    assert evaluator.look() == 0
-    world.commit(1, T0 + SLIDE + GRACE)
-    assert evaluator.look() == 1
-    assert world.published(evaluator) == [(0, 100, 0)]
-    assert evaluator.look() == 0
+def test_after_the_store_lost_everything_windows_wait_for_the_recount(setup: Setup) -> None:
+    setup.commit(40_000, p0=5, p10=6, p20=7)
+    setup.hear(0, 10, 20)
+    setup.evaluator.look()
+    before = setup.windows()
+    setup.flush_all()
+    setup.commit(5_000, p0=2)  # the recount has come half through the first window
+    setup.hear(0)
+    assert setup.evaluator.look() == 0
+    setup.commit(40_000, p0=5, p10=6, p20=7)
+    setup.hear(10, 20)
+    setup.evaluator.look()
+    assert setup.windows() == before
 
 
-def test_a_new_owner_finds_the_windows_without_any_notice(world: World) -> None:
-    world.count(0, 0, 60, T0 + 20_000)
-    world.count(1, 0, 40, T0 + 20_000)
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    assert evaluator.look() == 1
-    assert world.published(evaluator) == [(0, 100, 0)]
-
-
-def test_of_two_owners_one_evaluates_and_the_other_reloads(world: World) -> None:
-    first, second = world.evaluator(), world.evaluator()
-    for evaluator in (first, second):
-        evaluator.own(["m"])
-    notices = [world.count(0, 0, 60, T0 + 20_000), world.count(1, 0, 40, T0 + 20_000)]
-    for evaluator in (first, second):
-        told(evaluator, notices)
-        evaluator.look()
-    assert world.store.load_model("m")[0] == 1
-    assert world.published(first) == [(0, 100, 0)]
-    assert world.published(second) == []
-    told(second, [world.count(p, 1, 50, T0 + 60_000) for p in (0, 1)])
-    second.look()
-    assert world.published(second) == [(1, 100, 0)]
-
-
-def test_late_events_restate_their_window(world: World) -> None:
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    told(evaluator, [world.count(p, 0, 50, T0 + 20_000) for p in (0, 1)])
-    evaluator.look()
-    told(evaluator, [world.count(1, 0, 7, T0 + 20_000)])
-    evaluator.look()
-    assert world.published(evaluator) == [(0, 100, 0), (0, 107, 1)]
-
-
-def test_a_pane_whose_notice_is_under_way_is_evaluated_in_its_turn(world: World) -> None:
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    world.count(0, 0, 50, T0 + 20_000)  # its notice has not arrived
-    told(evaluator, [world.count(0, 1, 50, T0 + 40_000), world.count(1, 1, 50, T0 + 40_000)])
-    assert evaluator.look() == 2
-    assert [index for index, _, _ in world.published(evaluator)] == [0, 1]
-
-
-def test_panes_leave_the_index_when_they_can_no_longer_be_restated(world: World) -> None:
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    told(evaluator, [world.count(p, 0, 50, T0 + 20_000) for p in (0, 1)])
-    evaluator.look()
-    assert len(world.store.open_panes(TOPIC, 2)) == 1
-    for partition in (0, 1):
-        world.commit(partition, T0 + SLIDE + GRACE + 60_000)
-    evaluator.look()
-    assert world.store.open_panes(TOPIC, 2) == []
-
-
-def test_what_was_acknowledged_leaves_the_outbox(world: World) -> None:
-    evaluator = world.evaluator()
-    evaluator.own(["m"])
-    told(evaluator, [world.count(p, 0, 50, T0 + 20_000) for p in (0, 1)])
-    evaluator.look()
-    assert evaluator.publish() == 0
-    assert world.store.outbox("m") == []
-
-
-def test_notices_of_models_owned_elsewhere_are_ignored(world: World) -> None:
-    evaluator = world.evaluator()
-    told(evaluator, [world.count(p, 0, 50, T0 + 20_000) for p in (0, 1)])
-    assert evaluator.look() == 0
-    evaluator.own(["m", "nobody"])
-    assert evaluator.look() == 1
+def test_late_rows_restate_their_window(setup: Setup) -> None:
+    setup.commit(20_000, p0=5)
+    setup.hear(0)
+    setup.evaluator.look()
+    setup.commit(20_000, p0=9)
+    setup.hear(0)
+    setup.evaluator.look()
+    assert setup.windows() == [(0, 5, 0), (0, 9, 1)]

@@ -80,3 +80,21 @@ def test_an_old_idle_candidate_cannot_push_a_partition_that_has_just_woken() -> 
     assert watch.see((500, 0), (None, 6), now_ms=91_000).ms is None
     assert watch.see((500, 0), (None, 7), now_ms=91_000).ms is None
     assert watch.see((500, 0), (None, 8), now_ms=91_000).ms == 500
+
+
+def test_beats_that_began_anew_do_not_confirm_what_was_seen_before() -> None:
+    watch = Watch()
+    watch.see((500, 0), (100, 57))
+    for beat in range(1, 4):  # claimed, counted to its end and idle again, unseen by us
+        ms = watch.see((500, 0), (400, beat)).ms
+    assert ms == 500
+
+
+def test_a_stored_watermark_that_went_back_is_noticed() -> None:
+    watch = Watch()
+    watch.see((500, 0), (None, 0))
+    assert not watch.tracker.went_back({0: PartitionClock(500), 1: PartitionClock(None)})
+    assert not watch.tracker.went_back({0: PartitionClock(600), 1: PartitionClock(10)})
+    assert watch.tracker.went_back({0: PartitionClock(499), 1: PartitionClock(None)})
+    assert watch.tracker.went_back({0: PartitionClock(None), 1: PartitionClock(None)})
+    assert watch.tracker.went_back({})
