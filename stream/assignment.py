@@ -20,6 +20,7 @@ from stream.store import PartitionStore
 log = logging.getLogger(__name__)
 WATERMARK_TIMEOUT_S = 10.0
 CLAIM_BUDGET_S = 30.0
+CONTEST_S = 5.0  # a straggler hears that it has lost its partitions at its next poll
 RETRY_S = 0.5
 
 Key = tuple[str, int]
@@ -52,6 +53,7 @@ class Assignment:
         self._sink = sink
         self._alerts = alerts
         self._owned: dict[Key, OwnedPartition] = {}
+        self._contested: dict[Key, float] = {}
         self.generation = 0
         self.joined = False
 
@@ -104,18 +106,43 @@ class Assignment:
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         for at in partitions:
             self._owned.pop((at.topic, at.partition), None)
+            self._contested.pop((at.topic, at.partition), None)
 
     # ---- claiming
 
     def reclaim(self, owned: OwnedPartition) -> None:
         """Redis went back, or our epoch is gone: drop what was counted, claim again, seek."""
         self.generation += 1
-        self._consumer.seek(self._claim(owned.topic, owned.partition))
+        self._declare(owned.topic)
+        self._go_to(self._claim(owned.topic, owned.partition))
 
     def release(self, owned: OwnedPartition) -> None:
-        """Another owner is ahead of us: stop consuming until the group decides."""
-        self._drop([TopicPartition(owned.topic, owned.partition)])
-        self._consumer.incremental_unassign([TopicPartition(owned.topic, owned.partition)])
+        """Another worker has claimed after us: stop consuming until the group decides.
+
+        Usually it takes the partition from us in a moment. If not, the other one was a straggler that claimed
+        what it had just lost: see :meth:`settle`.
+        """
+        at = TopicPartition(owned.topic, owned.partition)
+        self._drop([at])
+        self._consumer.pause([at])
+        self._contested[owned.topic, owned.partition] = time.monotonic() + CONTEST_S
+
+    def settle(self) -> None:
+        """Claim the contested partitions that the group has left with us."""
+        now = time.monotonic()
+        for topic, partition in [key for key, until in self._contested.items() if until <= now]:
+            del self._contested[topic, partition]
+            log.warning('still ours, claimed again partition="%s[%s]"', topic, partition)
+            self._consumer.resume([TopicPartition(topic, partition)])
+            self.generation += 1
+            self._go_to(self._claim(topic, partition))
+
+    def _go_to(self, start: TopicPartition) -> None:
+        try:
+            self._consumer.seek(start)
+        except KafkaException:  # only a partition that is being fetched can seek
+            self._consumer.incremental_unassign([start])
+            self._consumer.incremental_assign([start])
 
     def _claim(self, topic: str, partition: int) -> TopicPartition:
         where = f"{topic}[{partition}]"

@@ -55,7 +55,7 @@ def gather(
     Raises
     ------
     DependencyError
-        A subscribed topic is gone.
+        A subscribed topic is gone, or the group has shut us out for good.
     """
     records: list[Record] = []
     while len(records) < limit and not unless():
@@ -91,6 +91,8 @@ def _handle(assignment: Assignment, event: Record) -> None:
     if error is None:
         return
     owned = assignment.get(str(event.topic()), int(event.partition() or 0))
+    if error.fatal():
+        raise DependencyError(f"Kafka: this worker cannot go on: {error.str()}")
     if error.code() == _END:
         if owned is not None:
             owned.end = int(event.offset() or 0)

@@ -238,6 +238,8 @@ class Ingest:
             return
         self._held = False
         log.info("commits work again, intake resumed")
+        for owned in self.assignment:  # not polled while paused: it was not quiet, it was not looked at
+            owned.quiet_since_ms = monotonic_ms()
         positions = self.assignment.positions()
         if positions:
             self._consumer.resume(positions)
@@ -246,6 +248,7 @@ class Ingest:
 
     def _beat(self, now_ms: int) -> None:
         """Tell the evaluators which partitions are caught up and quiet, and the gauges where we are."""
+        self.assignment.settle()
         idle = [owned for owned in self.assignment if self._is_idle(owned, now_ms)]
         for owned in idle:
             owned.idle_beat += 1
