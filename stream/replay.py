@@ -166,15 +166,24 @@ class Replay:
             intake.flush(self._committer)
         for message in self._sink.take():
             self._evaluator.take(_NOTICE.decode(message.value or b""))
-        self._evaluator.look()
-        yield from self._sink.take()
+        while True:  # one look evaluates a bounded number of windows
+            evaluated = self._evaluator.look()
+            messages = self._sink.take()
+            yield from messages
+            if not evaluated and not messages:
+                return
 
     def _end(self) -> Iterator[Message]:
+        """Every partition says that it is idle until nothing comes of it any more."""
         windows = self.spec.windows
         newest_ms = max(intake.newest_ms for intake in self._intakes.values())
         self._clock.ms = windows.closes_at(newest_ms + windows.size_ms)
-        for _ in range(BEATS_TO_SETTLE + 1):
+        quiet = 0
+        while quiet <= BEATS_TO_SETTLE:
             for intake in self._intakes.values():
                 intake.owned.idle_beat += 1
                 commit(self._committer, intake.owned)
-            yield from self._look()
+            quiet += 1
+            for message in self._look():
+                quiet = 0
+                yield message

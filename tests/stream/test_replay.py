@@ -173,6 +173,18 @@ def test_the_last_windows_close_as_the_stream_falls_idle(tmp_path: Path, referen
     assert [w["closed_by"] for w in records(found)] == ["watermark", "idle", "idle"]
 
 
+def test_many_windows_that_close_at_once_all_come_out(tmp_path: Path, reference: Reference) -> None:
+    """Windows of 240 panes: a gap, and the end, close more of them than one look evaluates."""
+    spec = replace(SPEC, windows=WindowSpec(size_ms=60_000, slide_ms=250), restate_ms=0)
+    ms = np.concatenate([every(100, 300), every(100, 300) + 3_600_000])
+    found, _ = run(spec, reference, table_of(tmp_path, columns(600)), ms)
+    windows = records(found)
+    assert len(windows) == 2 * (119 + 240)  # 119 panes have events
+    for window in windows:
+        span = (ms >= window["window_start_ms"]) & (ms < window["window_end_ms"])
+        assert window["n"] == np.count_nonzero(span)
+
+
 def test_windows_come_out_while_rows_go_in(tmp_path: Path, reference: Reference) -> None:
     taken = 0
 
