@@ -30,6 +30,7 @@ from detectors.scores import Scores
 CLASSES = 20
 COLUMN_LIMIT = 10_000
 CHUNKS_AT_ONCE = 64
+MOST_CHUNKS = 4000  # more teach nothing new and take memory: 8 bytes a chunk and component
 
 
 class _Encoded(NamedTuple):
@@ -128,9 +129,8 @@ def _encode(name: str, values: NDArray[Any], role: Role, *, forced: bool) -> _En
 
 def _numeric_bins(name: str, finite: NDArray[np.float64]) -> NumericBins:
     edges, atoms = cut(finite)
-    scale = (
-        float(np.abs(finite).max(initial=0.0)) or 1.0
-    )  # in units of it, the largest floats do not overflow
+    # In units of the largest value, not even the largest floats overflow.
+    scale = float(np.abs(finite).max(initial=0.0)) or 1.0
     centers, spread = _centers(finite / scale, edges / scale)
     return NumericBins(
         name=name,
@@ -191,8 +191,8 @@ def _general_caveats(rows: int, chunks: int, times: NDArray[np.int64] | None) ->
     caveats = []
     if chunks < WANTED_CHUNKS:
         caveats.append(
-            f"{rows} rows give {chunks} chunks, {WANTED_CHUNKS} are needed to learn how windows differ"
-            " by themselves: expect false alarms where they do"
+            f"only {chunks} of the {WANTED_CHUNKS} chunks needed to learn how windows differ by themselves"
+            f" ({rows} rows): expect false alarms where they do"
         )
     if times is None:
         caveats.append(
@@ -212,9 +212,14 @@ def _cut(rows: int, window_rows: int, times: NDArray[np.int64] | None) -> _Chunk
     size = chunk_rows(rows, window_rows)
     timed = None if times is None else cut_time(times, size)
     if times is None or timed is None:
-        return _Chunks(cut_rows(rows, size), None)
-    of_row, duration_ms = timed
-    return _Chunks(of_row, chunk_times(times, of_row, duration_ms))
+        return _Chunks(_latest(cut_rows(rows, size)), None)
+    of_row = _latest(timed[0])
+    return _Chunks(of_row, chunk_times(times, of_row, timed[1]))
+
+
+def _latest(chunk: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number the latest chunks from 0; the rows of those before get negative numbers, and are left out."""
+    return chunk - max(int(chunk.max(initial=-1)) + 1 - MOST_CHUNKS, 0)
 
 
 def _calibrate(

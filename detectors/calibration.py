@@ -20,8 +20,6 @@ from detectors.slots import SLOTS, slot_means, slots_of
 
 Floats = NDArray[np.float64]
 
-WANTED_CHUNKS = 20
-SMALLEST_CHUNK = 20
 EXCESS_LEVEL = 0.01
 LARGEST_RHO = 0.95
 
@@ -30,8 +28,8 @@ class Variation(NamedTuple):
     """What calibration learned, per component ``(M,)``; in the scores' effect units.
 
     ``chunks`` and ``days`` are numbers behind the estimates; ``noise`` the mean :math:`v/n` of a chunk;
-    ``dof`` the degrees of freedom of ``tau2`` (inf where ``tau2`` is 0); ``profile`` the season, ``(M,
-    24)``, zero where there is none.
+    ``dof`` the degrees of freedom of ``tau2`` (inf where ``tau2`` is 0); ``profile`` the season,
+    ``(M, 24)``, zero where there is none.
     """
 
     chunks: int

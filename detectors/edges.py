@@ -1,8 +1,7 @@
 """Where the bins of a numeric feature lie: frozen, open-ended, at quantiles of the reference.
 
-Every edge is the midpoint between two neighbouring distinct reference values, and a bin is ``[edge, next
-edge)``. So no reference value lies on an edge, and a value that went through float32 on its way falls into
-the same bin.
+Every edge is the midpoint between two neighbouring distinct reference values; a bin is ``[edge, next edge)``.
+So no reference value lies on an edge, and one that went through float32 on its way falls into the same bin.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_ties_and_heavy_values_are_quiet():
 
 def test_five_rows_give_a_reference_with_a_caveat():
     reference = Reference.build({"x": [1.0, 2.0, 3.0, 4.0, 5.0], "c": list("aabbc")}, window_rows=100)
-    assert any("5 rows give" in caveat for caveat in reference.caveats)
+    assert any("(5 rows)" in caveat for caveat in reference.caveats)
     verdict = Monitor(reference).update({"x": [1.0, 2.0, 3.0, 4.0, 5.0] * 20, "c": list("aabbc") * 20})
     assert not verdict.drifted
     assert Reference.from_json(reference.to_json()) == reference
@@ -101,3 +101,12 @@ def test_no_timestamps_and_few_chunks_are_said():
     assert any("chunks" in caveat for caveat in reference.caveats)
     timed = Reference.build({"x": np.arange(4000.0)}, window_rows=100, timestamps_ms=np.arange(4000))
     assert timed.caveats == ()
+
+
+def test_a_long_reference_learns_from_its_latest_chunks():
+    rng = np.random.default_rng(6)
+    values = np.concatenate([rng.normal(size=30_000) * 3, rng.normal(size=80_020)])
+    for times in (None, np.arange(values.size) * 1000):
+        reference = Reference.build({"x": values}, window_rows=20, timestamps_ms=times)
+        assert reference.variation.chunks == 4000
+        assert reference.counts.n == values.size
