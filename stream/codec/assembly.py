@@ -69,9 +69,13 @@ class Assembly:
         waiting.rows += rows
         waiting.events += events
 
-    def encode(self, *, more_than: int) -> None:
-        """Turn the events of each version with ``more_than`` so many into columns, and let go of them."""
-        for target, waiting in list(self.waiting.items()):
+    def encode(self, *, more_than: int = 0, newest: bool = True) -> None:
+        """Turn the events of each version with ``more_than`` so many into columns, and let go of them.
+
+        Without ``newest`` the version that was met last waits for the rest of its events.
+        """
+        targets = list(self.waiting.items())
+        for target, waiting in targets if newest else targets[:-1]:
             if len(waiting.rows) > more_than:
                 ids = [event.prediction_id for event in waiting.events]
                 part = _Part(np.array(waiting.rows, np.intp), ids, target.encode(waiting.events))
@@ -87,7 +91,7 @@ class Assembly:
         return Batch(
             blocks=[self._block(target, parts) for target, parts in self._parts.items()],
             rejected=sorted(self.rejected),
-            unknown={key: np.array(rows, np.intp) for key, rows in self.unknown.items()},
+            unknown={key: np.array(sorted(rows), np.intp) for key, rows in self.unknown.items()},
             unmonitored={model: np.array(sorted(rows), np.intp) for model, rows in strangers.items()},
             ts_fallbacks=self._fallbacks,
             ts_ms=self._ts_ms,
@@ -95,15 +99,20 @@ class Assembly:
 
     def _block(self, target: VersionLayout, parts: list[_Part]) -> Block:
         rows = np.concatenate([part.rows for part in parts])
-        columns = parts[0].columns
+        ids, columns = parts[0].ids, parts[0].columns
         if len(parts) > 1:
+            ids = list(chain.from_iterable(part.ids for part in parts))
             columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in columns}
+        if (rows[1:] < rows[:-1]).any():  # not decoded in the order of the batch
+            order = np.argsort(rows)
+            rows, ids = rows[order], [ids[place] for place in order.tolist()]
+            columns = {name: column[order] for name, column in columns.items()}
         return Block(
             model=target.model,
             version=target.version,
             rows=rows,
             ts_ms=self._ts_ms[rows],
-            ids=list(chain.from_iterable(part.ids for part in parts)),
+            ids=ids,
             columns=columns,
         )
 

@@ -13,6 +13,7 @@ from stream.codec.assembly import Assembly
 from stream.codec.batch import Batch, Rejected, rejected
 from stream.codec.layout import ModelLayout
 from stream.codec.limits import Limits
+from stream.codec.order import by_model
 from stream.codec.repair import Repair
 from stream.codec.structs import Form
 from stream.errors import DecodeError
@@ -62,18 +63,23 @@ class BatchDecoder:
         if len(values) != len(record_ts_ms):
             raise ValueError(f"{len(values)} values and {len(record_ts_ms)} record times: give one for each")
         assembly = Assembly(len(values), record_ts_ms)
+        order = by_model(values)
         for start in range(0, len(values), CHUNK_ROWS):
-            chunk = list(values[start : start + CHUNK_ROWS])
-            rows, events = assembly.admit(*self._events(chunk, start, assembly.rejected))
+            rows = np.array(order[start : start + CHUNK_ROWS], np.intp)
+            chunk = [values[row] for row in order[start : start + CHUNK_ROWS]]
+            rows, events = assembly.admit(*self._events(chunk, rows, assembly.rejected))
             self._group(rows, events, assembly)
-            assembly.encode(more_than=SMALL_GROUP)
-        assembly.encode(more_than=0)
+            if isinstance(order, range):
+                assembly.encode(more_than=SMALL_GROUP)
+            else:  # most models are complete, and their events still in the caches
+                assembly.encode(newest=False)
+        assembly.encode()
         return assembly.batch(self._unmonitored)
 
     def _events(
-        self, chunk: list[bytes | None], start: int, out: list[Rejected]
+        self, chunk: list[bytes | None], rows: NDArray[np.intp], out: list[Rejected]
     ) -> tuple[NDArray[np.intp], list[Any]]:
-        """Return the rows of ``chunk`` that are events, and these; the others go to ``out``.
+        """Return those of ``rows`` that are events, and the events; the others go to ``out``.
 
         ``extend`` keeps what it got before an exception and the iterator goes on behind it, so that the loop
         over the good records runs in C.
@@ -89,8 +95,7 @@ class BatchDecoder:
                 events.extend(decoded)
             except (ValueError, RecursionError, TypeError):
                 place = len(events)
-                events.append(self._second_look(start + place, fast[place], chunk[place], out))
-        rows = np.arange(start, start + len(events))
+                events.append(self._second_look(int(rows[place]), fast[place], chunk[place], out))
         if len(out) > before:
             rows = rows[[event is not None for event in events]]
             events = [event for event in events if event is not None]

@@ -214,6 +214,23 @@ def test_many_models_on_one_topic() -> None:
         assert set((one.rows % 50).tolist()) == {int(one.model[1:])}
 
 
+def test_a_misleading_record_does_not_change_the_order() -> None:
+    """Events of one model are decoded together by a guess; here the guess is wrong for every third one."""
+    references = {(f"m{i}", "1"): REFERENCE for i in range(7)}
+    rows: list[bytes | None] = []
+    for number in range(3_000):
+        misleading = {"extra": {"model": f"x{number % 5}"}} if number % 3 == 0 else {}
+        fields = {"prediction_id": f"p{number}", "model": f"m{number % 7}", "version": "1", "ts": TS}
+        rows.append(json.dumps(misleading | fields | {"features": {"age": number}}).encode())
+    rows[100], rows[1_000] = None, b'{"model":'
+    batch = decode(rows, references=references)
+    assert [bad.row for bad in batch.rejected] == [100, 1_000]
+    for one in batch.blocks:
+        assert (one.rows[1:] > one.rows[:-1]).all()
+        assert one.columns["age"].tolist() == one.rows.tolist()
+        assert one.ids == [f"p{row}" for row in one.rows.tolist()]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
