@@ -73,6 +73,7 @@ def build(
         rows=rows,
         window_rows=window_rows,
         chunks=variation.chunks,
+        chunk_rows=variation.rows,
         days=variation.days,
         caveats=tuple(caveats),
         columns=tuple(entries),
@@ -237,4 +238,5 @@ def _calibrate(
             sums = scores.sums(cells)
             effects[b] = scores.effects(sums)
             noise[b] = np.divide(variance, sums.n, out=np.full_like(sums.n, np.inf), where=sums.n > 0)
-    return calibrate(effects, noise, chunks.times_ms)
+    rows = np.bincount(chunks.of_row[chunks.of_row >= 0], minlength=number)
+    return calibrate(effects, noise, rows, chunks.times_ms)

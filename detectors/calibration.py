@@ -22,17 +22,19 @@ Floats = NDArray[np.float64]
 
 EXCESS_LEVEL = 0.01
 LARGEST_RHO = 0.95
+SMALL_CHUNK = 0.05
 
 
 class Variation(NamedTuple):
     """What calibration learned, per component ``(M,)``; in the scores' effect units.
 
-    ``chunks`` and ``days`` are numbers behind the estimates; ``noise`` the mean :math:`v/n` of a chunk;
-    ``dof`` the degrees of freedom of ``tau2`` (inf where ``tau2`` is 0); ``profile`` the season,
-    ``(M, 24)``, zero where there is none.
+    ``chunks`` and ``days`` are numbers behind the estimates; ``rows`` is what a small chunk holds; ``noise``
+    the mean :math:`v/n` of a chunk; ``dof`` the degrees of freedom of ``tau2`` (inf where ``tau2`` is 0);
+    ``profile`` the season, ``(M, 24)``, zero where there is none.
     """
 
     chunks: int
+    rows: int
     days: int
     tau2: Floats
     inertia: Floats
@@ -44,7 +46,7 @@ class Variation(NamedTuple):
     def none(cls, components: int) -> Variation:
         """Return what is known without chunks: nothing beyond independent rows."""
         zeros, ones = np.zeros(components), np.ones(components)
-        return cls(1, 0, zeros, ones, np.full(components, np.inf), zeros, np.zeros((components, SLOTS)))
+        return cls(1, 1, 0, zeros, ones, np.full(components, np.inf), zeros, np.zeros((components, SLOTS)))
 
     @property
     def seasonal(self) -> NDArray[np.bool_]:
@@ -53,7 +55,9 @@ class Variation(NamedTuple):
         return seasonal
 
 
-def calibrate(effects: Floats, noise: Floats, times_ms: NDArray[np.int64] | None) -> Variation:
+def calibrate(
+    effects: Floats, noise: Floats, rows: NDArray[np.int64], times_ms: NDArray[np.int64] | None
+) -> Variation:
     """Learn the variation from the chunks' effects.
 
     Parameters
@@ -63,6 +67,8 @@ def calibrate(effects: Floats, noise: Floats, times_ms: NDArray[np.int64] | None
     noise
         ``(B, M)``, the variance :math:`v/n` that independent rows would give; inf where the chunk has no
         rows.
+    rows
+        Rows of each chunk, ``(B,)``.
     times_ms
         Event time that stands for each chunk; ``None`` when unknown, and then there is no season.
     """
@@ -81,7 +87,8 @@ def calibrate(effects: Floats, noise: Floats, times_ms: NDArray[np.int64] | None
     inertia = np.where(tau2 > 0, (1.0 + rho) / (1.0 - rho), 1.0)
     ratio = np.divide(expected, tau2, out=np.zeros_like(tau2), where=tau2 > 0)
     freedom = np.where(tau2 > 0, np.maximum(dof * (1.0 + ratio) ** 2 / inertia, 2.0), np.inf)
-    return Variation(chunks, season.days, tau2, inertia, freedom, expected, season.profile)
+    small = max(int(np.quantile(rows, SMALL_CHUNK)), 1)
+    return Variation(chunks, small, season.days, tau2, inertia, freedom, expected, season.profile)
 
 
 def between_variance(effects: Floats, weight: Floats, dof: Floats) -> Floats:

@@ -110,7 +110,8 @@ class Decision:
         share, unit = self.scores.share[first], self.scores.scale[first]
         variance = np.where(self.scores.is_indicator[first], share * (1.0 - share) / unit**2, 1.0)
         known = np.maximum(self.scores.reference.n[first], 1.0)
-        noise = variance * (1.0 / (rows * look) + 1.0 / known) + self._wander(np.array([look]))[0][first]
+        wander = self._wander(np.array([look]), np.array([float(rows * look)]))[0][first]
+        noise = variance * (1.0 / (rows * look) + 1.0 / known) + wander
         level = self._budget / max(len(self.scores.per_column), 1) / self._looks
         effects: Floats = self._eps[first] + critical_value(level, self.variation.dof[first]) * np.sqrt(noise)
         return effects
@@ -118,19 +119,21 @@ class Decision:
     def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> Floats:
         """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0), per lookback and component."""
         beyond = np.maximum(np.abs(x) - self._eps, 0.0)
-        extra = self._wander(looks)
+        extra = self._wander(looks, pooled.n.max(axis=1, initial=0.0))
         smooth = _smooth_surprise(x, beyond, pooled, self.scores, extra)
         rare = _indicator_surprise(x, self._eps, pooled, self.scores, extra)
         return np.where(beyond > 0, np.where(self.scores.is_indicator, rare, smooth), 0.0)
 
-    def _wander(self, looks: NDArray[np.intp]) -> Floats:
-        r"""Variance beyond sampling noise of a mean over L slices, per lookback and component.
+    def _wander(self, looks: NDArray[np.intp], rows: Floats) -> Floats:
+        r"""Variance beyond sampling noise of a mean over L slices with ``rows`` in all.
 
         :math:`\tau^2 (\min(I, L)/L + I/B)`, and for a season estimated from D days
-        :math:`(v/n + \tau^2)/(D L)` on top.
+        :math:`(v/n + \tau^2)/(D L)` on top. Slices smaller than the chunks that :math:`\tau^2` was
+        learned from count as parts of one: what varies within a chunk is unknown, and taken for noise.
         """
-        v, look = self.variation, looks[:, None]
-        wander: Floats = v.tau2 * (np.minimum(v.inertia, look) / look + v.inertia / v.chunks)
+        v = self.variation
+        look = np.minimum(looks, np.maximum(rows, 1.0) / v.rows)[:, None]
+        wander: Floats = v.tau2 * (np.minimum(v.inertia, np.maximum(look, 1.0)) / look + v.inertia / v.chunks)
         if v.days:
             wander = wander + np.where(v.seasonal, (v.noise + v.tau2) / (v.days * look), 0.0)
         return wander
@@ -161,7 +164,8 @@ class Decision:
         needed = critical_value(level / self._looks, self.variation.dof[component])
         eps = self._eps[component]
         # Where something moved, its own standard error; it holds what small counts and skewness add.
-        error = np.sqrt(self.variation.noise + self._wander(looks[:1])[0])[component]
+        v = self.variation
+        error = np.sqrt(v.noise + self._wander(looks[:1], np.array([v.rows * 1.0]))[0])[component]
         error = np.divide(effect - eps, observed, out=error, where=observed > 0)
         above = (p * self._looks[self.scores.owner] <= level) & (x > 0) & self.scores.integrity
         integrity = np.zeros(drifted.size, dtype=np.bool_)

@@ -55,6 +55,7 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rows: int
     window_rows: int
     chunks: int
+    chunk_rows: int
     days: int
     caveats: tuple[str, ...]
     columns: tuple[ColumnEntry, ...]
@@ -88,6 +89,7 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             start += len(part.tau2)
         return Variation(
             chunks=self.chunks,
+            rows=self.chunk_rows,
             days=self.days,
             tau2=_joined([part.tau2 for part in parts]),
             inertia=_joined([part.inertia for part in parts]),
@@ -136,9 +138,9 @@ def read(text: str | bytes) -> ReferenceFile:
         raise FormatError(f"reference: {exc}: is this a {FORMAT} file? build it again") from exc
     if not content.columns:
         raise FormatError("reference: columns is empty: build the reference again")
-    if min(content.rows, content.window_rows, content.chunks) < 1:
+    if min(content.rows, content.window_rows, content.chunks, content.chunk_rows) < 1:
         raise FormatError(
-            "reference: rows, window_rows and chunks must be at least 1: build the reference again"
+            "reference: rows, window_rows, chunks, chunk_rows must be >= 1: build the reference again"
         )
     names = [column.bins.name for column in content.columns]
     if len(set(names)) != len(names):

@@ -108,3 +108,17 @@ def test_a_daily_cycle_is_no_alarm_and_a_shift_inside_it_is():
 def test_slots_are_hours_of_the_day():
     assert [slot(h * HOUR) for h in (0, 23, 24, 49)] == [0, 23, 0, 1]
     assert slot(-1) == 23
+
+
+def test_slices_smaller_than_the_calibrated_ones_are_no_alarm():
+    """The level jumps every 40 rows; chunks of 400 rows average that out, slices of 100 do not."""
+    rng = np.random.default_rng(6)
+
+    def draw(rows):
+        return np.repeat(rng.normal(size=rows // 40) * 0.7, 40) + rng.normal(size=rows)
+
+    reference = Reference.build({"x": draw(40_000)}, window_rows=400)
+    monitor = Monitor(reference)
+    live = draw(40_000).reshape(400, 100)
+    assert sum(monitor.update({"x": window}).drifted for window in live) <= 1
+    assert monitor.smallest_shifts(rows=100)["x"] > 1.5 * monitor.smallest_shifts(rows=400)["x"]

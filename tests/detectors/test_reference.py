@@ -126,7 +126,7 @@ def _edited(change) -> str:
         (lambda c: c.pop("rows"), "rows"),
         (lambda c: c.update(rows=1), "counts sum to"),
         (lambda c: c.update(columns=[]), "columns is empty"),
-        (lambda c: c.update(chunks=0), "at least 1"),
+        (lambda c: c.update(chunks=0), "must be >= 1"),
         (lambda c: c["columns"][0].update(role="target"), r"\$\.columns\[0\]\.role"),
         (lambda c: c["columns"][0]["bins"].update(edges=[2, 1]), r"edges of 'age'"),
         (lambda c: c["columns"][0]["counts"].pop(), "counts must be"),
