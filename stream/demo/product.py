@@ -26,6 +26,8 @@ from stream.keys import workers_pattern
 from stream.preflight import redis_client
 from stream.settings import Settings, load_settings
 
+REFERENCE_FILE = f"{MODEL}-{VERSION}.json"
+
 _READY_SECONDS = 90.0
 _LEAVE_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.1
@@ -44,14 +46,15 @@ class WorkerProcess:
         """The worker's log."""
         return self._process.log_path
 
-    def start(self) -> str:
-        """Start the worker and wait until it counts; the address of its metrics.
+    def start(self, reference: Reference) -> str:
+        """Write the reference, start the worker and wait until it counts; the address of its metrics.
 
         Raises
         ------
         DependencyError
             It ended, or is not ready in time.
         """
+        (self.config.parent / REFERENCE_FILE).write_text(reference.to_json(), encoding="utf-8")
         command = [sys.executable, "-m", "stream", "worker", "--config", str(self.config)]
         self._process.spawn(command, self._environment())
         deadline = time.monotonic() + _READY_SECONDS
@@ -94,18 +97,15 @@ class WorkerProcess:
     def _last_line(self) -> str:
         lines = [line.strip() for line in self._process.log_text().splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()]
-        return (errors or lines or ["its log is empty"])[-1][:300]
+        return (errors or lines or ["its log is empty"])[-1].removeprefix("driftstream: error: ")[:300]
 
 
 @contextmanager
-def installed(
-    broker: Broker, redis: RedisServer, reference: Reference, *, metrics_port: int
-) -> Iterator[WorkerProcess]:
-    """Write the files of a worker for the demo's model into a directory that goes with the context."""
+def installed(broker: Broker, redis: RedisServer, *, metrics_port: int) -> Iterator[WorkerProcess]:
+    """Write the configuration of a worker into a directory that goes with the context."""
     process = Process("demo", None)
     process.open()
     try:
-        (process.directory / "shuttle-v1.json").write_text(reference.to_json(), encoding="utf-8")
         config = process.directory / "driftstream.yaml"
         values = configuration(broker, redis, metrics_port=metrics_port)
         config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
@@ -130,7 +130,7 @@ def configuration(broker: Broker, redis: RedisServer, *, metrics_port: int) -> d
         "time": {"out_of_orderness": "1s", "idle_after": "2s"},
         "metrics": {"port": metrics_port},
         "defaults": {"window": "10s", "grace": "1s"},
-        "models": {MODEL: {"references": [f"{MODEL}-{VERSION}.json"]}},
+        "models": {MODEL: {"references": [REFERENCE_FILE]}},
     }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.demo.seen import Seen, SeenAlert, SeenWindow, SeriesWindow
-from stream.demo.story import Story
+from stream.demo.story import LABEL_DELAY, Story
 
 if TYPE_CHECKING:
     from stream.demo.product import WorkerProcess
@@ -109,7 +109,7 @@ class Screen:
         last = story.windows("labels").stop - 1
         now = min(window, last)
         table = Table(title=f"window {now} of {last}: {story.part_of(now).name}", title_justify="left")
-        for heading in ("window", "what happens", "predictions", "labels"):
+        for heading in ("window", "what happens", "predictions", f"labels ({LABEL_DELAY} windows late)"):
             table.add_column(heading)
         for each in range(max(0, now - _ROWS + 1), now + 1):
             end_ms = story.end_ms(each)

@@ -73,6 +73,7 @@ def open_broker(choice: str, say: Progress) -> Iterator[Broker]:
         with EmbeddedKafka(progress=say) as kafka:
             yield Broker(title=kafka.title, servers=kafka.bootstrap_servers)
     elif choice == "mock":
+        say("Starting librdkafka's mock cluster")
         with MockKafka() as mock:
             yield Broker(title=mock.title, servers=mock.bootstrap_servers, mock=mock)
     else:

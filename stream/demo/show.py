@@ -1,7 +1,7 @@
 """The demo from start to end, in order.
 
-1. Kafka and Redis start; the model learns, and the reference is built of the next rows.
-2. The configuration is written, the topics are made, ``driftstream worker`` starts as a process of its own.
+1. Kafka and Redis start, the configuration is written, the topics are made.
+2. The model learns, the reference is built of the next rows, ``driftstream worker`` starts as a process.
 3. The story is sent while its alerts and windows are read back.
 4. When every event is counted the worker is stopped, what it published last is read, and all is compared.
 
@@ -109,20 +109,20 @@ def _run(
     # 1.
     broker = stack.enter_context(open_broker(choices.broker, screen.say))
     redis = stack.enter_context(open_redis(choices.redis_url, screen.say))
-    screen.say("Training a model on real sensor data, building its reference")
-    rows = readings()
-    serving = ServingSystem.trained(rows[:LEARNED_ROWS])
-    live = LEARNED_ROWS + REFERENCE_ROWS
-    reference = serving.reference(rows[LEARNED_ROWS:live])
-    # 2.
-    worker = stack.enter_context(installed(broker, redis, reference, metrics_port=choices.metrics_port))
+    worker = stack.enter_context(installed(broker, redis, metrics_port=choices.metrics_port))
     if redis.foreign:
         require_redis(worker.settings).close()
     broker.create_topics(worker.settings)
     stack.enter_context(returned_clean(broker, redis, worker.settings, screen.say))
-    stack.callback(worker.stop)
+    # 2.
+    screen.say("Training a model on real sensor data, building its reference")
+    rows = readings()
+    live = LEARNED_ROWS + REFERENCE_ROWS
+    serving = ServingSystem.trained(rows[:LEARNED_ROWS])
+    reference = serving.reference(rows[LEARNED_ROWS:live])
     screen.say("Starting driftstream worker")
-    metrics = worker.start()
+    stack.callback(worker.stop)
+    metrics = worker.start(reference)
     # 3.
     story = Story.ending_before(time.time_ns() // 1_000_000)
     screen.begin(story)
