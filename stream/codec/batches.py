@@ -65,13 +65,18 @@ class BatchDecoder:
         assembly = Assembly(len(values), record_ts_ms)
         order = by_model(values)
         for start in range(0, len(values), CHUNK_ROWS):
-            rows = np.array(order[start : start + CHUNK_ROWS], np.intp)
-            chunk = [values[row] for row in order[start : start + CHUNK_ROWS]]
-            rows, events = assembly.admit(*self._events(chunk, rows, assembly.rejected))
+            if order is None:
+                chunk = list(values[start : start + CHUNK_ROWS])
+                places = np.arange(start, start + len(chunk))
+            else:
+                places = order[start : start + CHUNK_ROWS]
+                chunk = [values[place] for place in places.tolist()]
+            rows, events = assembly.admit(*self._events(chunk, places, assembly.rejected))
             self._group(rows, events, assembly)
-            if isinstance(order, range):
+            del events  # frees them as soon as they are encoded: the next ones take their place in the caches
+            if order is None:
                 assembly.encode(more_than=SMALL_GROUP)
-            else:  # most models are complete, and their events still in the caches
+            else:  # most models are complete
                 assembly.encode(newest=False)
         assembly.encode()
         return assembly.batch(self._unmonitored)
