@@ -82,6 +82,7 @@ class EmbeddedKafka(Service):
     title: ClassVar[str] = f"Apache Kafka {KAFKA_VERSION}"
     slug: ClassVar[str] = "kafka"
     version: ClassVar[str] = KAFKA_VERSION
+    start_seconds: ClassVar[float] = 120.0
 
     def __init__(
         self,
