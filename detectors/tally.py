@@ -45,8 +45,9 @@ def _ranks(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
     rows = len(edges) + 1
     room = np.empty(rows * min(values.size, ROWS_AT_ONCE), dtype=np.bool_)
     for start in range(0, values.size, ROWS_AT_ONCE):
-        part = values[start : start + ROWS_AT_ONCE]
-        above = room[: rows * part.size].reshape(rows, part.size)  # contiguous, or numpy takes a slow path
+        # Contiguous float64 on both sides, or numpy takes a path that is ten times as slow.
+        part = np.ascontiguousarray(values[start : start + ROWS_AT_ONCE], dtype=np.float64)
+        above = room[: rows * part.size].reshape(rows, part.size)
         np.less(part, edges, out=above[:-1])
         np.equal(part, part, out=above[-1])
         np.add.reduce(above.view(np.uint8), axis=0, dtype=np.uint8, out=ranks[start : start + part.size])

@@ -105,6 +105,14 @@ def test_counting_more_rows_than_one_block_holds():
     assert np.array_equal(cells[:32], np.histogram(values, bins=[-np.inf, *edges, np.inf])[0])
 
 
+def test_columns_may_be_strided_or_float32():
+    matrix = np.random.default_rng(4).normal(size=(500, 3)).astype(np.float32)
+    binning = Binning([numeric("x", (-0.5, 0.25))])
+    plain = binning.count({"x": matrix[:, 1].astype(np.float64)})
+    assert np.array_equal(binning.count({"x": matrix[:, 1]}), plain)
+    assert np.array_equal(binning.count({"x": matrix.astype(np.float64)[:, 1]}), plain)
+
+
 @pytest.mark.parametrize(
     ("encoded", "group", "groups"),
     [
