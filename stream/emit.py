@@ -192,9 +192,7 @@ class Emitter:
     def _send(self, topic: str, key: object, event: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
         for name in event:
             if name not in kind.__struct_fields__:
-                raise ValueError(
-                    f"{name} is no field: take one of {', '.join(kind.__struct_fields__)}"
-                )
+                raise ValueError(f"{name} is no field: take one of {', '.join(kind.__struct_fields__)}")
         try:
             checked = msgspec.convert(event, kind)
         except msgspec.ValidationError as error:
