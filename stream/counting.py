@@ -84,7 +84,7 @@ class BatchCounter:
         ]
         for block in batch.blocks:
             self._count_block(block, partition, behind, newest_ms, deltas)
-        _count_unknown(batch, partition, deltas)
+        _count_strangers(batch, partition, ~future, deltas)
         for row in rejected:
             deltas[partition[row.row]].totals["rejected"] += 1
         _advance(np.where(future, -1, batch.ts_ms), partition, deltas)
@@ -131,13 +131,25 @@ class BatchCounter:
             delta.totals["events"] += int(rows.sizes[g])
 
 
-def _count_unknown(batch: Batch, partition: NDArray[np.intp], deltas: list[Delta]) -> None:
+def _count_strangers(
+    batch: Batch, partition: NDArray[np.intp], kept: NDArray[np.bool_], deltas: list[Delta]
+) -> None:
+    """Count events that no window holds: of unknown models by name, and those without a monitored column."""
     for (model, version), rows in batch.unknown.items():
         name = _JSON.encode([model, version]).decode()
-        for index, n in enumerate(np.bincount(partition[rows], minlength=len(deltas))):
+        for delta, n in zip(deltas, _tally(partition[rows[kept[rows]]], len(deltas)), strict=True):
             if n:
-                deltas[index].unknown[name] += int(n)
-                deltas[index].totals["unknown"] += int(n)
+                delta.unknown[name] += n
+                delta.totals["unknown"] += n
+    for rows in batch.unmonitored.values():
+        for delta, n in zip(deltas, _tally(partition[rows[kept[rows]]], len(deltas)), strict=True):
+            if n:
+                delta.totals["unmonitored"] += n
+
+
+def _tally(partition: NDArray[np.intp], partitions: int) -> list[int]:
+    rows: list[int] = np.bincount(partition, minlength=partitions).tolist()
+    return rows
 
 
 def _advance(ts_ms: NDArray[np.int64], partition: NDArray[np.intp], deltas: list[Delta]) -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("driftstream.yaml")
 _DEFAULT_SLIDE_MS = 60_000
+MOST_PANES = 1024  # of one window: a monitor looks back over no more
 
 
 def _model_name(value: str) -> str:
@@ -119,6 +120,8 @@ class Settings(Section):
         spec = ModelSpec(name=name, **values)
         if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
             raise ConfigError(self._uneven(spec))
+        if spec.window_ms > MOST_PANES * spec.slide_ms:
+            raise ConfigError(self._too_fine(spec))
         return spec
 
     def references(self) -> dict[tuple[str, str], Reference]:
@@ -135,17 +138,24 @@ class Settings(Section):
 
     def _uneven(self, spec: ModelSpec) -> str:
         """Say that windows do not tile, at the key that can mend it."""
-        model = self.models[spec.name]
-        own = next((key for key in ("slide", "window") if getattr(model, f"{key}_ms") is not None), None)
-        path = (
-            ("models", spec.name, own)
-            if own
-            else ("defaults", "slide" if self.defaults.slide_ms else "window")
-        )
         slide, window = format_duration(spec.slide_ms), format_duration(spec.window_ms)
         remedy = f"set slide in models.{spec.name} to {window} or a whole fraction of it"
         fault = f"window {window} of {spec.name} is not a multiple of slide {slide}"
-        return f"{self.where(*path)}: {fault}; {remedy}"
+        return f"{self._where_windows(spec)}: {fault}; {remedy}"
+
+    def _too_fine(self, spec: ModelSpec) -> str:
+        """Say that a window has more panes than a monitor looks back over."""
+        slide, window = format_duration(spec.slide_ms), format_duration(spec.window_ms)
+        fault = f"window {window} of {spec.name} is more than {MOST_PANES} slides of {slide}"
+        remedy = f"set slide in models.{spec.name} to a longer fraction of {window}"
+        return f"{self._where_windows(spec)}: {fault}; {remedy}"
+
+    def _where_windows(self, spec: ModelSpec) -> str:
+        model = self.models[spec.name]
+        own = next((key for key in ("slide", "window") if getattr(model, f"{key}_ms") is not None), None)
+        if own:
+            return self.where("models", spec.name, own)
+        return self.where("defaults", "slide" if self.defaults.slide_ms else "window")
 
 
 SETTING_TREE = setting_tree(Settings)

@@ -18,7 +18,7 @@ from stream.series import SeriesState
 if TYPE_CHECKING:
     from stream.end_offsets import Bounds
 
-TOTALS = ("events", "rejected", "late", "lost", "unknown")
+TOTALS = ("events", "rejected", "late", "lost", "unknown", "unmonitored")
 NEVER = "not_evaluated"
 
 

@@ -60,6 +60,7 @@ class WatermarkTracker:
         self._seen: dict[int, _Seen] = {}
         self._pending: list[_Candidate] = []
         self._ms: int | None = None
+        self._flushed_ms: int | None = None
         self._stored: dict[int, int] = {}
 
     def went_back(self, clocks: Mapping[int, PartitionClock]) -> bool:
@@ -87,15 +88,18 @@ class WatermarkTracker:
             return GlobalWatermark(self._ms, self._ms)
         if not idle:
             self._pending.clear()
+            self._flushed_ms = None
             self._advance(min(known))
             return GlobalWatermark(self._ms, self._ms)
         settled = self._settle(min(known, default=now_ms), idle)
         if known:
+            self._flushed_ms = None
             if settled is not None:
                 self._advance(settled)
             return GlobalWatermark(self._ms, self._ms)
-        flushed = settled if self._ms is None or settled is None else max(settled, self._ms)
-        return GlobalWatermark(self._ms if flushed is None else flushed, self._ms)
+        self._flushed_ms = settled if settled is not None else self._flushed_ms
+        reached = [ms for ms in (self._ms, self._flushed_ms) if ms is not None]
+        return GlobalWatermark(max(reached, default=None), self._ms)
 
     def _is_idle(self, partition: int, clock: PartitionClock, monotonic_ms: int) -> bool:
         if clock.idle_beat == 0:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import Reference
-from stream.codec import JsonInferenceDecoder
+from stream.codec import JsonInferenceDecoder, JsonLabelDecoder
 from stream.counting import BatchCounter, Counted
 from stream.keys import PaneKey
 from stream.windows import WindowSpec
@@ -71,6 +71,21 @@ def test_an_event_past_the_restatement_horizon_is_counted_as_late_only(reference
 def test_unknown_models_are_counted_by_name(reference: Reference) -> None:
     counted = count(reference, [(0, T0), (1, T0), (1, T0)], [None, None], model="other")
     assert [dict(delta.unknown) for delta in counted.deltas] == [{'["other",""]': 1}, {'["other",""]': 2}]
+
+
+def test_an_unknown_event_from_the_future_is_refused_only(reference: Reference) -> None:
+    counted = count(reference, [(0, T0), (0, NOW + 1)], [None], model="other")
+    assert counted.deltas[0].totals == {"unknown": 1, "rejected": 1}
+
+
+def test_labels_that_no_reference_monitors_are_counted(reference: Reference) -> None:
+    decoder = JsonLabelDecoder({("m", "v1"): reference})
+    values = [b'{"prediction_id":"1","model":"m","label":1,"ts":%d}' % T0] * 3
+    batch = decoder.decode(values, [T0] * 3)
+    counted = BatchCounter({}, {}, restate_ms=0).count(
+        batch, np.array([0, 1, 1]), [None, None], newest_ms=NOW
+    )
+    assert [dict(delta.totals) for delta in counted.deltas] == [{"unmonitored": 1}, {"unmonitored": 2}]
 
 
 def test_every_row_is_accounted_for(reference: Reference) -> None:

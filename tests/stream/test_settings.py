@@ -316,3 +316,13 @@ def test_the_topics_of_a_configuration() -> None:
     assert topics.all == (
         "inference", "inference.dlq", "drift.panes", "drift.alerts", "drift.metrics", "drift.actions",
     )  # fmt: skip
+
+
+def test_a_window_of_too_many_slides_is_refused_with_the_remedy() -> None:
+    values = {
+        "kafka": {"bootstrap.servers": "127.0.0.1:9092"},
+        "redis": {"url": "redis://127.0.0.1:6379/0"},
+        "models": {"m": {"references": ["m.json"], "window": "24h"}},
+    }
+    with pytest.raises(ConfigError, match=r"more than 1024 slides of 1m; set slide in models\.m"):
+        parse_settings(values).model_spec("m")

@@ -65,7 +65,14 @@ def test_a_cursor_becomes_a_partition() -> None:
         2,
         5,
     )
-    assert found.totals == {"events": 110, "rejected": 4, "late": 3, "lost": 2, "unknown": 1}
+    assert found.totals == {
+        "events": 110,
+        "rejected": 4,
+        "late": 3,
+        "lost": 2,
+        "unknown": 1,
+        "unmonitored": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,8 @@ def test_the_text_names_everything() -> None:
         "workers (1)",
         "  host-1  both  http://127.0.0.1:9464/metrics  since 2023-11-14T22:13:20Z",
         "",
-        "topic inference (2 partitions): lag unknown, 220 events, 8 rejected, 6 late, 4 lost, 2 unknown",
+        "topic inference (2 partitions): lag unknown, 220 events, 8 rejected, 6 late, 4 lost, 2 unknown, "
+        "0 unmonitored",
         "  partition  offset  lag      watermark                   events  open panes  outbox",
         "  0          120     30       2023-11-14T22:13:20Z        110     2           0",
         "  1          120     unknown  2023-11-14T22:13:20Z  idle  110     2           0",

@@ -98,3 +98,10 @@ def test_a_stored_watermark_that_went_back_is_noticed() -> None:
     assert watch.tracker.went_back({0: PartitionClock(499), 1: PartitionClock(None)})
     assert watch.tracker.went_back({0: PartitionClock(None), 1: PartitionClock(None)})
     assert watch.tracker.went_back({})
+
+
+def test_an_idle_flush_lasts_while_all_stay_idle() -> None:
+    watch = Watch()
+    for beat in (1, 2, 3):
+        watch.see((500, beat), now_ms=9_000)
+    assert watch.see((500, 3), now_ms=9_250).ms == 9_000
