@@ -41,7 +41,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Write one line."""
-        self._console.print(Text(line))
+        self._console.print(Text(line), soft_wrap=True)
 
     def begin(self, story: Story) -> None:
         """The first event is about to be sent."""
@@ -72,7 +72,7 @@ class Screen:
         )
         self._alerts.append(line)
         if not self._console.is_terminal:
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
 
     def update(self, at_ms: int, seen: Seen) -> None:
         """Show how far the story is and what was seen of it."""
