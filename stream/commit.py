@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from stream.counting import Delta
+from stream.dead_letters import shortened
 from stream.errors import Fenced, OffsetMismatch
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
@@ -87,7 +88,7 @@ class Committer:
             by_topic[owned.topic].append(owned)
         # 1. dead letters
         if self._dead:
-            self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S)
+            self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S, shorten=shortened)
             self._dead = []
         refused: list[tuple[OwnedPartition, Exception]] = []
         for topic, members in by_topic.items():

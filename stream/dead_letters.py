@@ -11,6 +11,7 @@ from confluent_kafka import Message as Record
 from stream.messages import Message
 
 PREFIX = "driftstream.errors."
+SHORT_KEY, SHORT_VALUE = 1_024, 16_384
 
 
 def dead_letter(
@@ -30,6 +31,25 @@ def dead_letter(
     headers = [(name, _bytes(value)) for name, value in _pairs(record)]
     headers += [(PREFIX + name, value.encode()) for name, value in why.items()]
     return Message(dlq_topic, _bytes(record.key()), _bytes(record.value()), headers)
+
+
+def shortened(letter: Message) -> Message:
+    """Return a dead letter that every topic takes: the beginning of its bytes and our headers.
+
+    For a record so close to the limit of its topic that the headers do not fit; it can still be read in full
+    at its topic, partition and offset.
+    """
+    key, value = letter.key or b"", letter.value or b""
+    sizes = {"key.bytes": len(key), "value.bytes": len(value), "headers": _foreign(letter)}
+    headers = [(name, content) for name, content in letter.headers if name.startswith(PREFIX)]
+    headers += [(PREFIX + name, str(size).encode()) for name, size in sizes.items()]
+    return Message(
+        letter.topic, letter.key and key[:SHORT_KEY], letter.value and value[:SHORT_VALUE], headers
+    )
+
+
+def _foreign(letter: Message) -> int:
+    return sum(not name.startswith(PREFIX) for name, _ in letter.headers)
 
 
 def _pairs(record: Record) -> list[tuple[str, str | bytes | None]]:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 PARTITION_UA = -1  # librdkafka's: let the partitioner choose
 
 Delivered = Callable[[KafkaError | None, object], None]
+Shorten = Callable[[Message], Message]
+Refusal = tuple[Message, KafkaError]
 
 
 class Sink(Protocol):
@@ -33,8 +35,10 @@ class Sink(Protocol):
     def poll(self) -> None:
         """Serve delivery reports."""
 
-    def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:
-        """Take all and wait until every one is safe; raise DependencyError otherwise."""
+    def deliver(
+        self, messages: Iterable[Message], *, timeout_s: float, shorten: Shorten | None = None
+    ) -> None:
+        """Take all, cut what is too large, and wait until they are safe; raise DependencyError otherwise."""
 
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
@@ -80,43 +84,70 @@ class KafkaSink:
         """Serve delivery reports; wait for one if there is none."""
         self._producer.poll(timeout_s)
 
-    def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:
+    def deliver(
+        self, messages: Iterable[Message], *, timeout_s: float, shorten: Shorten | None = None
+    ) -> None:
         """Produce all and wait until every one is acknowledged.
+
+        Parameters
+        ----------
+        shorten
+            Cuts a message that is too large for its topic, which is then produced so.
 
         Raises
         ------
         DependencyError
             A message was refused, or not acknowledged in ``timeout_s``.
         """
-        failures: list[tuple[str, KafkaError]] = []
+        refused = self._produce_all(messages, timeout_s)
+        if shorten is not None:
+            # Kafka refuses a batch as a whole: the small ones among them go through on their own.
+            large, refused = _split_large(refused)
+            for message, error in large:
+                if self._produce_all([message], timeout_s):
+                    log.warning('shortened topic="%s" reason="%s"', message.topic, error)
+                    refused += self._produce_all([shorten(message)], timeout_s)
+        if refused:
+            message, error = refused[0]
+            raise DependencyError(f"topic {message.topic}: {len(refused)} records refused: {error.str()}")
+
+    def _produce_all(self, messages: Iterable[Message], timeout_s: float) -> list[Refusal]:
+        """Produce all and wait; those refused."""
+        refused: list[Refusal] = []
         pending = 0
 
-        def done(topic: str) -> Delivered:
+        def done(message: Message) -> Delivered:
             def report(error: KafkaError | None, _: object) -> None:
                 nonlocal pending
                 pending -= 1
                 if error is not None:
-                    failures.append((topic, error))
+                    refused.append((message, error))
 
             return report
 
         deadline = time.monotonic() + timeout_s
         for message in messages:
             pending += 1
-            self.produce(message, done(message.topic))
+            self.produce(message, done(message))
         while pending and time.monotonic() < deadline:
             self._producer.poll(0.05)
-        if failures:
-            topic, error = failures[0]
-            raise DependencyError(f"topic {topic}: {len(failures)} records refused: {error.str()}")
         if pending:
             raise DependencyError(
                 f"{pending} records not acknowledged within {timeout_s:.0f} s: is Kafka up?"
             )
+        return refused
 
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
         return int(self._producer.flush(timeout_s))
+
+
+def _split_large(refused: Iterable[Refusal]) -> tuple[list[Refusal], list[Refusal]]:
+    large: list[Refusal] = []
+    others: list[Refusal] = []
+    for each in refused:
+        (large if each[1].code() == KafkaError.MSG_SIZE_TOO_LARGE else others).append(each)
+    return large, others
 
 
 @dataclass

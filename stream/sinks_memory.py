@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stream.messages import Message
-from stream.sinks import Delivered
+from stream.sinks import Delivered, Shorten
 
 
 class ListSink:
@@ -30,7 +30,13 @@ class ListSink:
     def poll(self) -> None:
         """Nothing is under way."""
 
-    def deliver(self, messages: Iterable[Message], *, timeout_s: float) -> None:  # noqa: ARG002  # never waits
+    def deliver(
+        self,
+        messages: Iterable[Message],
+        *,
+        timeout_s: float,  # noqa: ARG002  # never waits
+        shorten: Shorten | None = None,  # noqa: ARG002  # never refuses
+    ) -> None:
         """Keep all messages."""
         self._messages += messages
 
