@@ -51,6 +51,8 @@ class Monitor:
     min_effect
         Smallest change that matters, in standard deviations of the reference. For model outputs
         (prediction, score, label) it is 0.02 at most.
+    min_effects
+        Columns with a smallest change of their own, by name; for an output too, it is taken as it is.
     min_samples
         Rows that a slice needs to be judged.
     window_slices
@@ -75,6 +77,7 @@ class Monitor:
         *,
         arl: float = 10_000,
         min_effect: float = 0.05,
+        min_effects: Mapping[str, float] | None = None,
         min_samples: int = 50,
         window_slices: int = 1,
     ) -> None:
@@ -86,8 +89,8 @@ class Monitor:
             )
         self.reference = reference
         self.min_samples = min_samples
-        outputs = np.array([role != "feature" for role in reference.roles])
-        eps = np.where(outputs, min(OUTPUT_MIN_EFFECT, min_effect), min_effect)
+        self.min_effects = _smallest_effects(reference, min_effect, min_effects or {})
+        eps = np.array(list(self.min_effects.values()))
         looks = (*LOOKBACKS, window_slices)
         self._decision = Decision(
             reference.scores, reference.variation, min_effect=eps, arl=arl, lookbacks=looks
@@ -148,6 +151,11 @@ class Monitor:
             new_episode=news.began,
             notify=news.notify,
         )
+
+    @property
+    def lookbacks(self) -> tuple[int, ...]:
+        """Numbers of slices that are pooled and judged, in ascending order."""
+        return self._decision.lookbacks
 
     def smallest_shifts(self, *, rows: int, slices: int = 1) -> dict[str, float]:
         """Say what can be seen: per column, the shift found in half of the cases after so many slices.
@@ -227,3 +235,17 @@ class Monitor:
         monitor._pending_since_ms = state.pending_since_ms
         monitor._episode = state.episode
         return monitor
+
+
+def _smallest_effects(reference: Reference, min_effect: float, own: Mapping[str, float]) -> dict[str, float]:
+    """Return the smallest effect that matters of every column, in their order."""
+    unknown = sorted(set(own) - set(reference.names))
+    if unknown:
+        raise ValueError(f"min_effects names columns that the reference does not have: {', '.join(unknown)}")
+    if any(not value >= 0 for value in own.values()):
+        raise ValueError(f"min_effects must be at least 0, they are {dict(own)}")
+    of_output = min(OUTPUT_MIN_EFFECT, min_effect)
+    return {
+        name: own.get(name, min_effect if role == "feature" else of_output)
+        for name, role in zip(reference.names, reference.roles, strict=True)
+    }
