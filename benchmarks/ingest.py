@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.ingest`` starts Apache Kafka and Redis, fills a topic with workload W and lets
 ``driftstream worker --only ingest`` count it: decoding, counting, exactly-once commits to Redis, metrics on.
-The agent reads the same topic and does nothing. "Per core" is events a second of CPU time of the measured
+The agent reads the same topic and does nothing; the straight-line script decodes and counts on the same code
+without groups, commits or lateness. "Per core" is events a second of CPU time of the measured
 process, all its threads; Kafka and Redis are not in it. Every run starts from nothing and its counts are
 compared with the events, cell by cell.
 """
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks.faust_run import run_faust
+from benchmarks.peer_run import run_faust, run_straight_line
 from benchmarks.report import machine, print_json, print_tables, summary
 from benchmarks.services import Services, fill, services
 from benchmarks.usage import Usage
@@ -25,7 +26,7 @@ from benchmarks.worker_run import Expected, expected, run_worker
 from benchmarks.workload import reference, workload
 from detectors import Reference
 
-OURS, PEER = "driftstream worker --only ingest", "empty Faust agent"
+OURS, LINE, PEER = "driftstream worker --only ingest", "straight-line script", "empty Faust agent"
 OTHER_THREADS = "librdkafka and other threads"
 
 Say = Callable[[str], None]
@@ -51,16 +52,19 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
     with services(plan.partitions) as started:
         say("Filling the topic")
         fill(started, load, plan.compression)
-        runs: dict[str, list[Usage]] = {OURS: [], PEER: []}
+        runs: dict[str, list[Usage]] = {OURS: [], LINE: [], PEER: []}
         for turn in range(1, plan.runs + 1):
             say(f"Run {turn} of {plan.runs}")
             config = started.configure(f"run-{turn}", frozen)
             runs[OURS].append(run_worker(started, f"run-{turn}", config, truth))
+            runs[LINE].append(run_straight_line(started, f"line-{turn}", plan.events, plan.partitions))
             runs[PEER].append(run_faust(started, f"faust-{turn}", min(plan.peer_events, plan.events)))
         stages = _stages(started, frozen, truth) if plan.profile else {}
         versions = machine(broker=started.kafka.title, redis_server=started.redis.version)
     results = {name: summary(each) for name, each in runs.items()}
-    ratio = results[OURS]["events_per_core_second"] / results[PEER]["events_per_core_second"]
+    slowest = results[PEER]["events_per_core_second"]
+    for result in results.values():
+        result["ratio"] = round(result["events_per_core_second"] / slowest, 2)
     size = sum(map(len, load.values)) / len(load.values)
     return {
         "workload": {
@@ -71,7 +75,6 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
         },
         "runs": plan.runs,
         "results": results,
-        "ratio": round(ratio, 2),
         "stages": stages,
         "machine": versions,
     }

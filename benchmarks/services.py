@@ -28,18 +28,23 @@ class Services:
     redis: EmbeddedRedis
     directory: Path
 
+    @property
+    def reference_path(self) -> Path:
+        """The reference of the workload, once a run is configured."""
+        return self.directory / "reference.json"
+
     def configure(self, name: str, reference: Reference) -> Path:
         """Write the configuration of a run that starts from nothing, and its reference; return its path.
 
         All is as shipped: what is not about where things are is left at its default.
         """
-        (self.directory / "reference.json").write_text(reference.to_json())
+        self.reference_path.write_text(reference.to_json())
         config = {
             "kafka": {"bootstrap.servers": self.kafka.bootstrap_servers},
             "redis": {"url": self.redis.url, "prefix": name},
             "consumer": {"group": name},
             "metrics": {"port": 0},
-            "models": {MODEL: {"references": ["reference.json"]}},
+            "models": {MODEL: {"references": [self.reference_path.name]}},
         }
         path = self.directory / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
