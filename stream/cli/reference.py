@@ -26,8 +26,13 @@ def build(
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     categorical: Annotated[str | None, typer.Option(help="a,b: columns of codes, not amounts.")] = None,
     rows: Annotated[str | None, typer.Option(help="A:B[,C:D...]: rows, in this order; B excluded.")] = None,
-    window_rows: Annotated[int | None, typer.Option(min=1, help="Rows of a live window.")] = None,
+    window_rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a live window; of its slide, where windows overlap.")
+    ] = None,
     window: Annotated[str | None, typer.Option(help="Length of a live window; needs --timestamp.")] = None,
+    slide: Annotated[
+        str | None, typer.Option(help="Distance of live windows.", show_default="1m, or --window if shorter")
+    ] = None,
 ) -> None:
     """Build the reference of a model version from a file of rows in the order in which they happened.
 
@@ -53,7 +58,7 @@ def build(
     for note in times.notes if times is not None else ():
         typer.echo(f"note: {note}", err=True)
     times_ms = None if times is None else times.ms
-    size = rows_per_window(len(table), times_ms, window=window, window_rows=window_rows)
+    size = rows_per_window(len(table), times_ms, window=window, slide=slide, window_rows=window_rows)
     reference = build_reference(
         table, roles, size, times_ms=times_ms, categorical=as_codes, model=model, version=model_version
     )

@@ -10,7 +10,9 @@ import numpy as np
 from detectors import Reference
 from detectors.errors import DetectorError
 from stream.errors import ConfigError
+from stream.settings import DEFAULT_SLIDE_MS
 from stream.units import parse_duration_ms
+from stream.windows import WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,31 +93,47 @@ def _values(table: Table, column: str, *, as_codes: bool) -> ArrayLike:
 
 
 def rows_per_window(
-    rows: int, times_ms: NDArray[np.int64] | None, *, window: str | None, window_rows: int | None
+    rows: int,
+    times_ms: NDArray[np.int64] | None,
+    *,
+    window: str | None = None,
+    slide: str | None = None,
+    window_rows: int | None = None,
 ) -> int:
-    """Return the rows of a live window: as told, or the median of the rows' own windows of that length.
+    """Return the rows between two verdicts: as told, or the median of the rows' own slides of that length.
 
-    Without either option: 1,000, or fewer where that would leave under 60 windows, but at least 50.
+    A verdict judges one slide of a window at a time, so it is the slide that the reference is cut by: as in
+    the configuration, 1m, or the window where that is shorter. Without any option: 1,000 rows, or fewer
+    where that would leave under 60 windows, but at least 50.
 
     Raises
     ------
     ConfigError
-        If both are given, or a length without times.
+        If rows and a length are given, or a length without times.
     """
+    if window is None and slide is not None:
+        raise ConfigError(f"--slide {slide} needs --window, the length that it divides")
     if window is None:
         return window_rows or max(_FEWEST_ROWS, min(DEFAULT_WINDOW_ROWS, rows // _WANTED_WINDOWS))
     if window_rows is not None:
         raise ConfigError("--window and --window-rows both say how large a window is: give one of them")
-    try:
-        window_ms = parse_duration_ms(window)
-    except ValueError as exc:
-        raise ConfigError(f"--window {window!r} {exc}") from exc
-    if window_ms == 0:
-        raise ConfigError("--window 0s must be longer than 0")
     if times_ms is None:
         raise ConfigError(f"--window {window} needs --timestamp COL; without times give --window-rows N")
-    _, sizes = np.unique(times_ms // window_ms, return_counts=True)
+    window_ms = _length_ms("--window", window)
+    slide_ms = min(DEFAULT_SLIDE_MS, window_ms) if slide is None else _length_ms("--slide", slide)
+    spec = WindowSpec(size_ms=window_ms, slide_ms=slide_ms)
+    _, sizes = np.unique(times_ms // spec.slide_ms, return_counts=True)
     return max(1, int(np.median(sizes)))
+
+
+def _length_ms(option: str, given: str) -> int:
+    try:
+        length_ms = parse_duration_ms(given)
+    except ValueError as exc:
+        raise ConfigError(f"{option} {given!r} {exc}") from exc
+    if length_ms == 0:
+        raise ConfigError(f"{option} {given} must be longer than 0")
+    return length_ms
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -105,13 +105,22 @@ def test_without_timestamps_the_reference_says_so(loans: Path) -> None:
 
 
 def test_a_window_becomes_the_median_rows_of_its_length(loans: Path) -> None:
-    _, reference = build(loans, *ROLES, "--window", "5m")
+    _, reference = build(loans, *ROLES, "--window", "5m", "--slide", "5m")
     assert reference.window_rows == 300
+
+
+def test_windows_that_overlap_are_judged_slide_by_slide(loans: Path) -> None:
+    _, reference = build(loans, *ROLES, "--window", "5m")
+    assert reference.window_rows == 60
 
 
 def test_the_median_window_ignores_the_cut_ones_at_both_ends() -> None:
     times = np.concatenate([np.arange(30) * 1000, MINUTE_MS + np.arange(5 * 60) * 1000])
     assert rows_per_window(len(times), times, window="1m", window_rows=None) == 60
+    assert rows_per_window(len(times), times, window="5m") == 60
+    assert rows_per_window(len(times), times, window="2m", slide="2m") == 120
+    with pytest.raises(ConfigError, match="does not divide"):
+        rows_per_window(len(times), times, window="5m", slide="2m")
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(10_000_000, 1000), (30_000, 500), (100, 50)])
