@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from detectors import Reference
 
 DEFAULT_FILE = Path("driftstream.yaml")
-_DEFAULT_SLIDE_MS = 60_000
+DEFAULT_SLIDE_MS = 60_000
 MOST_PANES = 1024  # of one window: a monitor looks back over no more
 
 
@@ -116,7 +116,7 @@ class Settings(Section):
             raise ConfigError(f"{self.where()}: no model {name!r}{did_you_mean(name, self.models)}")
         given = self.models[name].model_dump(exclude_none=True)
         values = {**self.defaults.model_dump(), **given}
-        values["slide_ms"] = values["slide_ms"] or min(_DEFAULT_SLIDE_MS, values["window_ms"])
+        values["slide_ms"] = values["slide_ms"] or min(DEFAULT_SLIDE_MS, values["window_ms"])
         spec = ModelSpec(name=name, **values)
         if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
             raise ConfigError(self._uneven(spec))
