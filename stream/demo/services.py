@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from stream.embedded import EmbeddedKafka, EmbeddedRedis, MockKafka, kafka_jars
 from stream.embedded.jars import INSTALL
 from stream.embedded.service import Progress
-from stream.errors import DependencyError
+from stream.errors import ConfigError, DependencyError
 from stream.masking import mask_url
 from stream.settings import Settings
 from stream.topics import KafkaTopics, planned_topics
@@ -65,7 +65,14 @@ def open_broker(choice: str, say: Progress) -> Iterator[Broker]:
     """Give Apache Kafka for ``kafka``, the mock for ``mock`` or when Kafka's parts cannot be had.
 
     Any other choice is the address of a broker that runs.
+
+    Raises
+    ------
+    ConfigError
+        The choice is none of these.
     """
+    if choice not in ("kafka", "mock") and ":" not in choice:
+        raise ConfigError(f"--broker {choice!r} is none of kafka, mock and HOST:PORT")
     if choice == "kafka" and (reason := _no_kafka(say)) is not None:
         say(f"Apache Kafka cannot be had, librdkafka's mock cluster stands in: {reason}")
         choice = "mock"

@@ -30,10 +30,18 @@ class Traffic:
     ----------
     evaluated_ms
         End of the newest window that was evaluated, 0 before the first.
+    speed
+        Event time over wall clock.
     """
 
     def __init__(
-        self, settings: Settings, story: Story, events: Iterable[Event], *, evaluated_ms: Callable[[], int]
+        self,
+        settings: Settings,
+        story: Story,
+        events: Iterable[Event],
+        *,
+        evaluated_ms: Callable[[], int],
+        speed: float = SPEED,
     ) -> None:
         self.sent: Counter[str] = Counter()
         self.at_ms = story.start_ms  # event time of the last event sent
@@ -44,6 +52,7 @@ class Traffic:
         self._story = story
         self._events = events
         self._evaluated_ms = evaluated_ms
+        self._speed = speed
         self._held = 0.0
         self._stopping = threading.Event()
         self._producer = Producer({**producer_config(settings), "linger.ms": 5})
@@ -86,7 +95,7 @@ class Traffic:
             held = time.monotonic()
             self._producer.poll(_TICK_SECONDS)
             self._held += time.monotonic() - held  # go on at the same pace: do not catch up
-        due = (self.began or 0.0) + self._held + (event.ts_ms - self._story.start_ms) / 1000 / SPEED
+        due = (self.began or 0.0) + self._held + (event.ts_ms - self._story.start_ms) / 1000 / self._speed
         while (early := due - time.monotonic()) > 0 and not self._stopping.is_set():
             self._producer.poll(min(early, _TICK_SECONDS))
         return not self._stopping.is_set()

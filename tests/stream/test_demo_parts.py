@@ -11,6 +11,7 @@ from stream.demo.screen import Screen
 from stream.demo.seen import Seen
 from stream.demo.services import open_broker
 from stream.demo.story import Story
+from stream.errors import ConfigError
 
 STORY = Story(1_760_000_000_000)
 ALERT = {
@@ -76,3 +77,8 @@ def test_mock_stands_in_when_the_jars_cannot_be_had(monkeypatch: pytest.MonkeyPa
     line = said[0]
     assert line.startswith("Apache Kafka cannot be had, librdkafka's mock cluster stands in: ")
     assert "/dev/null/nowhere" in line
+
+
+def test_misspelt_broker_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="--broker 'kafak' is none of kafka, mock and HOST:PORT"):
+        open_broker("kafak", print).__enter__()

@@ -6,6 +6,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from detectors import Monitor, Verdict
 from stream.demo.serving import LEARNED_ROWS, REFERENCE_ROWS, Event, Reading, ServingSystem, readings
 from stream.demo.story import DRIFTING_SENSOR, LABEL_DELAY, OFFSET, WINDOW_MS, WINDOW_ROWS, Story
 from stream.events import InferenceEvent, LabelEvent
@@ -80,6 +81,42 @@ def test_concept_change_is_told_by_late_labels_alone() -> None:
     changed = [window + LABEL_DELAY for window, label in enumerate(labels) if label]
     assert changed == list(range(concept.first, concept.last))
     assert STORY.read(50 * WINDOW_ROWS, reading) == reading
+
+
+def verdicts(serving: ServingSystem, rows: list[Reading], events: list[Event]) -> dict[str, list[Verdict]]:
+    """What the detectors alone say of each window, by source."""
+    reference = serving.reference(rows[LEARNED_ROWS : LEARNED_ROWS + REFERENCE_ROWS])
+    columns: dict[str, dict[str, list[float]]] = {"inference": {}, "labels": {}}
+    for event in events:
+        value = msgspec.json.decode(event.value)
+        named = {**value.get("features", {}), **{k: value[k] for k in reference.names if k in value}}
+        for name, each in named.items():
+            columns[event.source].setdefault(name, []).append(each)
+    found: dict[str, list[Verdict]] = {}
+    for source, values in columns.items():
+        part = reference.for_source(source)
+        assert part is not None
+        monitor = Monitor(part)
+        starts = range(0, STORY.rows, WINDOW_ROWS)
+        found[source] = [
+            monitor.update({name: column[at : at + WINDOW_ROWS] for name, column in values.items()})
+            for at in starts
+        ]
+    return found
+
+
+def test_detectors_find_the_story_and_nothing_else(
+    serving: ServingSystem, rows: list[Reading], events: list[Event]
+) -> None:
+    for source, said in verdicts(serving, rows, events).items():
+        (injection,) = (i for i in STORY.injections if ("label" in i.columns) == (source == "labels"))
+        first, last = injection.first - injection.delay, injection.last - injection.delay
+        drifted = [window for window, verdict in enumerate(said) if verdict.drifted]
+        assert drifted[0] == first
+        assert set(range(first, last)) <= set(drifted)
+        assert drifted[-1] <= last + 2
+        allowed = injection.columns | {"score", "prediction"}
+        assert {name for verdict in said for name in verdict.drifted_names} <= allowed
 
 
 def test_the_model_is_good_on_rows_it_has_not_seen(serving: ServingSystem, rows: list[Reading]) -> None:
