@@ -82,11 +82,11 @@ class Assignment:
     def on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Claim the partitions and consume each from the offset that Redis holds."""
         self.generation += 1
-        self.joined = True
         for topic in sorted({at.topic for at in partitions}):
             self._declare(topic)
         starts = [self._claim(at.topic, at.partition) for at in partitions]
         consumer.incremental_assign(starts)
+        self.joined = True
         log.info('assigned partitions="%s"', _names(partitions))
 
     def on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -131,11 +131,17 @@ class Assignment:
         """Claim the contested partitions that the group has left with us."""
         now = time.monotonic()
         for topic, partition in [key for key, until in self._contested.items() if until <= now]:
-            del self._contested[topic, partition]
-            log.warning('still ours, claimed again partition="%s[%s]"', topic, partition)
-            self._consumer.resume([TopicPartition(topic, partition)])
             self.generation += 1
-            self._go_to(self._claim(topic, partition))
+            try:
+                start = self._claim(topic, partition)
+            except DependencyError as exc:  # cut off from Kafka: perhaps no member any more
+                log.warning('contested partition="%s[%s]" reason="%s"', topic, partition, exc)
+                self._contested = dict.fromkeys(self._contested, time.monotonic() + CONTEST_S)
+                return
+            log.warning('still ours, claimed again partition="%s[%s]"', topic, partition)
+            del self._contested[topic, partition]
+            self._consumer.resume([start])
+            self._go_to(start)
 
     def _go_to(self, start: TopicPartition) -> None:
         try:
@@ -145,6 +151,7 @@ class Assignment:
             self._consumer.incremental_assign([start])
 
     def _claim(self, topic: str, partition: int) -> TopicPartition:
+        """Take the partition over in Redis; where to consume from."""
         where = f"{topic}[{partition}]"
         low, high = self._bounds(topic, partition)
         claim = self._patiently(lambda: self._store.claim(topic, partition))

@@ -20,7 +20,7 @@ CHUNK = 500  # records a consume call: with more, the live objects fall out of t
 POLL_S = 0.05
 _OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001  # the client's spelling
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001
-_ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
+_FATAL = KafkaError._FATAL  # noqa: SLF001
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def _handle(assignment: Assignment, event: Record) -> None:
     if error is None:
         return
     owned = assignment.get(str(event.topic()), int(event.partition() or 0))
-    if error.fatal():
-        raise DependencyError(f"Kafka: this worker cannot go on: {error.str()}")
+    if error.code() == _FATAL:
+        raise _shut_out(error)
     if error.code() == _END:
         if owned is not None:
             owned.end = int(event.offset() or 0)
@@ -103,6 +103,12 @@ def _handle(assignment: Assignment, event: Record) -> None:
         raise DependencyError(f"topic {event.topic()} is gone: create it with `driftstream topics create`")
     else:
         log.warning('consumer event reason="%s"', error.str())
+
+
+def _shut_out(error: KafkaError) -> DependencyError:
+    reason = str(error.str()).rpartition("error: ")[2]
+    remedy = "; give every worker its own consumer.instance_id" if "group.instance.id" in reason else ""
+    return DependencyError(f"Kafka has shut this worker out: {reason}{remedy}")
 
 
 def split(assignment: Assignment, records: Sequence[Record], topics: Sequence[str]) -> list[TopicBatch]:
