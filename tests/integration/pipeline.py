@@ -15,7 +15,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,9 @@ class Reader:
 
     def __init__(self, servers: str, topic: str) -> None:
         self.records: list[Message] = []
-        self._consumer = Consumer({"bootstrap.servers": servers, "group.id": f"reader-{uuid.uuid4().hex}"})
+        self._consumer = Consumer(
+            {"bootstrap.servers": servers, "group.id": f"reader-{uuid.uuid4().hex}", "log_level": 0}
+        )
         partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
         self._consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
 
@@ -175,6 +178,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         *,
         references: Mapping[str, list[Reference | Path]],
         partitions: int = 8,
+        dead_letter_bytes: int = 8_388_608,
         **settings: Mapping[str, Any],
     ) -> None:
         self.directory, self.kafka, self.redis_url = directory, kafka, redis_url
@@ -187,7 +191,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
         dead = {f"{self.topics[name]}.dlq": 1 for name in ("inference", "labels")}
         outputs = {self.topics[name]: 1 for name in ("alerts", "metrics", "actions")}
         kafka.create_topics({**scaling, **outputs})
-        kafka.create_topics(dead, {"max.message.bytes": "8388608"})
+        kafka.create_topics(dead, {"max.message.bytes": str(dead_letter_bytes)})
         self.config = directory / "driftstream.yaml"
         self.configure(references, **settings)
         self._entered: list[AbstractContextManager[Any]] = []
@@ -261,6 +265,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 2_000_000,
                 "message.max.bytes": 8_388_608,
+                "log_level": 0,
             }
         )
 
@@ -281,6 +286,43 @@ class Pipeline(AbstractContextManager["Pipeline"]):
     def total(self, name: str, role: str = "inference") -> int:
         """One of the exact totals kept beside the offsets, over all partitions."""
         return sum(cursor.get(name, 0) for cursor in self.cursors(role).values())
+
+
+@dataclass
+class Ledger:
+    """Seeded events in event-time order, a little shuffled, and how many of them fall into each window."""
+
+    events: int
+    seed: int = 1
+    partitions: int = 8
+    window_ms: int = 10_000
+    step_ms: float = 1.0
+    disorder_ms: int = 800
+    windows: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        span_ms = int(self.events * self.step_ms) + self.window_ms
+        now_ms = time.time_ns() // 1_000_000
+        self.start_ms = (now_ms - span_ms) // self.window_ms * self.window_ms
+
+    def stream(self) -> Iterator[tuple[int, bytes]]:
+        """(partition, value) of every event, entered in the ledger as it leaves."""
+        rng = np.random.default_rng(self.seed)
+        ts = self.start_ms + self.disorder_ms + (np.arange(self.events) * self.step_ms).astype(np.int64)
+        ts -= rng.integers(0, self.disorder_ms + 1, self.events)
+        self.windows.update((ts // self.window_ms * self.window_ms).tolist())
+        partition = rng.integers(0, self.partitions, self.events).tolist()
+        x = np.round(rng.normal(size=self.events), 3).tolist()
+        c = rng.choice(["a", "b"], self.events, p=[0.7, 0.3]).tolist()
+        for i, at_ms in enumerate(ts.tolist()):
+            yield partition[i], event(i, at_ms, x=x[i], c=c[i])
+
+
+def event(i: int, ts_ms: int, *, model: str = "m", x: float = 0.0, c: str = "a") -> bytes:
+    """An inference event of the synthetic model."""
+    return (
+        f'{{"prediction_id":"{i}","model":"{model}","ts":{ts_ms},"features":{{"x":{x},"c":"{c}"}}}}'.encode()
+    )
 
 
 def send(producer: Producer, topic: str, events: Iterable[tuple[int, bytes]]) -> int:
