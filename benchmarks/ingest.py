@@ -25,6 +25,7 @@ from benchmarks.usage import Usage
 from benchmarks.worker_run import Expected, expected, run_worker
 from benchmarks.workload import reference, workload
 from detectors import Reference
+from stream.errors import DriftstreamError
 
 OURS, LINE, PEER = "driftstream worker --only ingest", "straight-line script", "empty Faust agent"
 OTHER_THREADS = "librdkafka and other threads"
@@ -104,7 +105,11 @@ def main(
     """Measure the ingest on workload W."""
     plan = Plan(events, peer_events, runs, partitions, compression, profile)
     log = Console(stderr=True)
-    report = measure(plan, lambda text: log.print(text, style="dim") if log.is_terminal else None)
+    try:
+        report = measure(plan, lambda text: log.print(text, style="dim") if log.is_terminal else None)
+    except (DriftstreamError, RuntimeError) as error:
+        typer.echo(f"benchmarks.ingest: error: {error}", err=True)
+        raise typer.Exit(3) from None
     if as_json:
         print_json(report)
     else:

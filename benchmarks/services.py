@@ -73,6 +73,7 @@ def fill(services: Services, load: Workload, compression: str) -> None:
             "compression.type": compression,
             "enable.idempotence": True,
             "linger.ms": 50,
+            "log_level": 3,  # a broker that has just started makes the producer try twice, and warn
         }
     )
 
