@@ -11,16 +11,17 @@ Whatever ends it, the worker goes first, then Redis and Kafka, and their directo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import NoReturn
 
 from stream.demo.interrupts import Interrupts
 from stream.demo.product import WorkerProcess, installed
 from stream.demo.report import Outcome, Report
 from stream.demo.screen import Screen
-from stream.demo.services import open_broker, open_redis, returned_clean
-from stream.demo.serving import LEARNED_ROWS, REFERENCE_ROWS, ServingSystem, readings
+from stream.demo.services import Broker, RedisServer, open_broker, open_redis, returned_clean
+from stream.demo.serving import LEARNED_ROWS, REFERENCE_ROWS, Event, ServingSystem, readings
 from stream.demo.story import Story
 from stream.demo.traffic import Traffic
 from stream.demo.watching import Watching
@@ -30,6 +31,7 @@ from stream.preflight import require_redis
 STALLED_SECONDS = 60.0
 """With nothing sent and no new window for so long the story is over: the report says what is missing."""
 
+_LIVE_FROM = LEARNED_ROWS + REFERENCE_ROWS
 _TICK_SECONDS = 0.2
 _SETTLE_SECONDS = 2.0
 
@@ -53,6 +55,17 @@ class _Run:
     worker: WorkerProcess
     traffic: Traffic
     watching: Watching
+
+    def tell(self, *, worker_stays: bool) -> None:
+        """Show the story until all of it is counted and everything published is read."""
+        with self.screen.live():
+            self.until_counted()
+            if worker_stays:
+                self.until_settled()
+            else:
+                self.worker.stop()
+            self.watching.drain()
+            self.screen.update(self.traffic.at_ms, self.watching.copy())
 
     def until_counted(self) -> None:
         """Wait until every event sent is in an evaluated window, or nothing new has come for long.
@@ -107,6 +120,40 @@ def _run(
     choices: Choices, screen: Screen, stack: ExitStack, *, began: float, answer: Callable[[Report], None]
 ) -> Report:
     # 1.
+    broker, redis, worker = _set_up(choices, screen, stack)
+    # 2.
+    screen.say("Training a model on real sensor data, building its reference")
+    rows = readings()
+    serving = ServingSystem.trained(rows[:LEARNED_ROWS])
+    reference = serving.reference(rows[LEARNED_ROWS:_LIVE_FROM])
+    screen.say("Starting driftstream worker")
+    stack.callback(worker.stop)
+    metrics = worker.start(reference)
+    # 3. and 4.
+    story = Story.ending_before(time.time_ns() // 1_000_000)
+    screen.begin(story)
+    run = _sending(story, serving.events(story, rows[_LIVE_FROM:]), worker, screen, stack)
+    run.tell(worker_stays=choices.keep)
+    report = Report.of(
+        story,
+        run.watching.copy(),
+        Outcome(
+            sent=dict(run.traffic.sent),
+            broker=broker.title,
+            redis=redis.title,
+            first_alert_seconds=_between(run.traffic.began, run.watching.first_alert),
+            seconds=round(time.monotonic() - began, 1),
+        ),
+    )
+    answer(report)
+    if choices.keep:
+        screen.keep(broker, redis, worker, metrics)
+        _stay(worker)
+    return report
+
+
+def _set_up(choices: Choices, screen: Screen, stack: ExitStack) -> tuple[Broker, RedisServer, WorkerProcess]:
+    """Start the services, or look at the user's; install a worker for them and create its topics."""
     broker = stack.enter_context(open_broker(choices.broker, screen.say))
     redis = stack.enter_context(open_redis(choices.redis_url, screen.say))
     worker = stack.enter_context(installed(broker, redis, metrics_port=choices.metrics_port))
@@ -114,55 +161,23 @@ def _run(
         require_redis(worker.settings).close()
     broker.create_topics(worker.settings)
     stack.enter_context(returned_clean(broker, redis, worker.settings, screen.say))
-    # 2.
-    screen.say("Training a model on real sensor data, building its reference")
-    rows = readings()
-    live = LEARNED_ROWS + REFERENCE_ROWS
-    serving = ServingSystem.trained(rows[:LEARNED_ROWS])
-    reference = serving.reference(rows[LEARNED_ROWS:live])
-    screen.say("Starting driftstream worker")
-    stack.callback(worker.stop)
-    metrics = worker.start(reference)
-    # 3.
-    story = Story.ending_before(time.time_ns() // 1_000_000)
-    screen.begin(story)
+    return broker, redis, worker
+
+
+def _sending(
+    story: Story, events: Iterator[Event], worker: WorkerProcess, screen: Screen, stack: ExitStack
+) -> _Run:
+    """Begin to read what the worker says, then to send."""
     watching = stack.enter_context(Watching(worker.settings, on_alert=screen.alert))
-    traffic = stack.enter_context(
-        Traffic(
-            worker.settings,
-            story,
-            serving.events(story, rows[live:]),
-            evaluated_ms=lambda: watching.evaluated_ms,
-        )
-    )
-    run = _Run(story, screen, worker, traffic, watching)
-    with screen.live():
-        run.until_counted()
-        # 4.
-        if choices.keep:
-            run.until_settled()
-        else:
-            worker.stop()
-        watching.drain()
-        screen.update(traffic.at_ms, watching.copy())
-    report = Report.of(
-        story,
-        watching.copy(),
-        Outcome(
-            sent=dict(traffic.sent),
-            broker=broker.title,
-            redis=redis.title,
-            first_alert_seconds=_between(traffic.began, watching.first_alert),
-            seconds=round(time.monotonic() - began, 1),
-        ),
-    )
-    answer(report)
-    if choices.keep:
-        screen.keep(broker, redis, worker, metrics)
-        while True:
-            worker.check()
-            time.sleep(_TICK_SECONDS)
-    return report
+    traffic = Traffic(worker.settings, story, events, evaluated_ms=lambda: watching.evaluated_ms)
+    return _Run(story, screen, worker, stack.enter_context(traffic), watching)
+
+
+def _stay(worker: WorkerProcess) -> NoReturn:
+    """Wait for Ctrl-C, or for the worker to break."""
+    while True:
+        worker.check()
+        time.sleep(_TICK_SECONDS)
 
 
 def _between(began: float | None, ended: float | None) -> float | None:
