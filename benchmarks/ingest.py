@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,16 @@ OTHER_THREADS = "librdkafka and other threads"
 Say = Callable[[str], None]
 
 
+class Compression(StrEnum):
+    """Codecs of Kafka."""
+
+    NONE = "none"
+    LZ4 = "lz4"
+    ZSTD = "zstd"
+    GZIP = "gzip"
+    SNAPPY = "snappy"
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to run, how often and on how much."""
@@ -41,7 +52,7 @@ class Plan:
     peer_events: int
     runs: int
     partitions: int
-    compression: str
+    compression: Compression
     profile: bool
 
 
@@ -98,7 +109,7 @@ def main(
     runs: Annotated[int, typer.Option(help="Runs of each way, interleaved.")] = 3,
     peer_events: Annotated[int, typer.Option(help="Events that the Faust agent reads.")] = 50_000,
     partitions: Annotated[int, typer.Option(help="Partitions of the topic.")] = 8,
-    compression: Annotated[str, typer.Option(help="none, lz4, zstd, gzip or snappy.")] = "none",
+    compression: Annotated[Compression, typer.Option(help="Codec of the topic.")] = Compression.NONE,
     profile: Annotated[bool, typer.Option("--profile", help="One more run, with times by stage.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
