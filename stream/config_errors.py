@@ -68,6 +68,8 @@ def _is_typo(missing: SettingPath, typos: list[SettingPath]) -> bool:
 def _line(item: dict[str, Any], origins: Origins, tree: Branch) -> str:
     """Word one finding."""
     path = _path(item["loc"])
+    if item["type"] == "twice":
+        path = (*path, "false_alarms")
     return f"{origins.where(*path)}: {_finding(item, path, tree)}"
 
 
@@ -83,7 +85,7 @@ def _finding(item: dict[str, Any], path: SettingPath, tree: Branch) -> str:
             text = f"{name} is empty{_meaning(path, tree)}"
         case "bootstrap":
             text = f"{name} {message}{_near_bootstrap(item['input'])}"
-        case "owned" | "name" | "distinct" | "poll":
+        case "owned" | "name" | "distinct" | "poll" | "twice":
             text = f"{name} {message}"
         case "model_type" | "model_attributes_type" | "dict_type":
             text = f"{name} must be a mapping of keys to values"

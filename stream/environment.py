@@ -88,8 +88,9 @@ def _variables(
         if branch.each is None:
             yield from _variables(branch, below, path)
         else:
-            for name in below:
-                yield from _variables(branch.each, {}, (*path, name))
+            for name, inside in below.items():
+                values_inside = inside if isinstance(inside, Mapping) else {}
+                yield from _variables(branch.each, values_inside, (*path, name))
 
 
 def _target(name: str, known: Mapping[str, SettingPath]) -> tuple[SettingPath, bool]:

@@ -47,6 +47,7 @@ def model_plans(settings: Settings, references: ReferencesByVersion) -> dict[str
             references=series_references(model, references, list(topics_by_source(settings))),
             min_samples=spec.min_samples,
             min_effect=spec.min_effect,
+            min_effects=spec.min_effects,
             arl=spec.arl,
             restate_ms=settings.time.restate_for_ms,
             incidents=policy,

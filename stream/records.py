@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -57,12 +58,14 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Message(topic, self.model.encode(), self.to_json(), [("id", self.id.encode())])
 
 
-def features_of(features: Iterable[FeatureVerdict]) -> dict[str, dict[str, Any]]:
-    """The verdicts of features as plain values, by name."""
-    return {feature.name: _plain(feature) for feature in features}
+def features_of(
+    features: Iterable[FeatureVerdict], visible: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """The verdicts of features as plain values, by name; drifted ones with the smallest ``visible`` shift."""
+    return {feature.name: _plain(feature, visible) for feature in features}
 
 
-def _plain(feature: FeatureVerdict) -> dict[str, Any]:
+def _plain(feature: FeatureVerdict, visible: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     plain = {
         field.name: getattr(feature, field.name)
         for field in dataclasses.fields(feature)
@@ -70,4 +73,6 @@ def _plain(feature: FeatureVerdict) -> dict[str, Any]:
     }
     if feature.cells:
         plain["cells"] = [dataclasses.asdict(cell) for cell in feature.cells]
+    if feature.drifted and feature.name in visible:
+        plain["smallest_visible"] = visible[feature.name]
     return plain

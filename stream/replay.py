@@ -116,6 +116,7 @@ class Replay:
             references=series_references(self.model, self._references, list(self._intakes)),
             min_samples=spec.min_samples,
             min_effect=spec.min_effect,
+            min_effects=spec.min_effects,
             arl=spec.arl,
             restate_ms=spec.restate_ms,
             incidents=spec.incidents,

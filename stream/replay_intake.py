@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,7 @@ class ReplaySpec:
     windows: WindowSpec
     min_samples: int = 50
     min_effect: float = 0.05
+    min_effects: Mapping[str, float] = field(default_factory=dict)
     arl: float = 10_000
     out_of_orderness_ms: int = 5_000
     restate_ms: int = 3_600_000

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from stream.budget import Budget
 from stream.setting_types import Count, EmptyIsNone, KeyPrefix, Port, RedisUrl, ReferencePaths, Topic
 from stream.units import ByteSize, DurationMs, SpanMs
 
@@ -177,6 +178,17 @@ class AlertSettings(Section):
     runbook_base_url: str = Field(default="docs/runbooks/", description="runbook_url is this plus KIND.md")
 
 
+def _one_budget(section: ModelDefaults | ModelSettings) -> ModelDefaults | ModelSettings:
+    """Refuse a level that says twice how often it may alarm for nothing."""
+    if section.false_alarms is not None and section.arl is not None and "arl" in section.model_fields_set:
+        raise PydanticCustomError(
+            "twice",
+            "is '{budget}' beside arl {arl}: both say how often it may alarm for nothing; keep one of them",
+            {"budget": str(section.false_alarms), "arl": section.arl},
+        )
+    return section
+
+
 class ModelDefaults(Section):
     """What holds for every model unless the model says otherwise."""
 
@@ -193,11 +205,23 @@ class ModelDefaults(Section):
         default=50, description="a window with fewer events is merged with the next ones"
     )
     min_effect: float = Field(
-        default=0.05, ge=0, le=1, description="smallest change that matters, in total variation"
+        default=0.05,
+        ge=0,
+        le=1,
+        description="smallest change that matters, in standard deviations; of model outputs 0.02 at most",
     )
-    arl: Count = Field(
-        default=10_000, description="windows between two false alarms of one model, on average"
+    arl: Count = Field(default=10_000, description="slides between two false alarms, on average")
+    false_alarms: Budget = Field(
+        default=None, description="the same in words, instead of `arl`: such as `1 per 30d`"
     )
+
+    _once = model_validator(mode="after")(_one_budget)
+
+
+class FeatureSettings(Section):
+    """One column of a model's references: a feature, or `prediction`, `score` or `label`."""
+
+    min_effect: float = Field(ge=0, le=1, description="smallest change of this column that matters")
 
 
 class ModelSettings(Section):
@@ -212,3 +236,9 @@ class ModelSettings(Section):
     min_samples: Count | None = Field(default=None, description="as in defaults")
     min_effect: float | None = Field(default=None, ge=0, le=1, description="as in defaults")
     arl: Count | None = Field(default=None, description="as in defaults")
+    false_alarms: Budget = Field(default=None, description="as in defaults")
+    features: dict[str, FeatureSettings] = Field(
+        default={}, description="columns with settings of their own, by name"
+    )
+
+    _once = model_validator(mode="after")(_one_budget)

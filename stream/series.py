@@ -15,6 +15,9 @@ from stream.incidents import Incident, IncidentBook, IncidentPolicy
 from stream.records import WindowRecord, features_of
 from stream.windows import WindowSpec
 
+POWER_SLICES = (1, 10)
+"""After how many slices the smallest visible shift is told."""
+
 
 @dataclass(frozen=True, order=True)
 class SeriesKey:
@@ -32,6 +35,8 @@ class ModelPlan:
     ----------
     references
         Per series, already restricted to the columns of its source.
+    min_effects
+        Columns with a smallest effect of their own.
     restate_ms
         How long an evaluated window is remembered, so that late events can restate it.
     """
@@ -44,13 +49,15 @@ class ModelPlan:
     arl: float
     restate_ms: int
     incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
+    min_effects: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def monitor_options(self) -> dict[str, Any]:
-        """Options of the monitors."""
+    def monitor_options(self, key: SeriesKey) -> dict[str, Any]:
+        """Options of the monitor of a series; columns of another source or version are left out."""
+        names = self.references[key].names
         return {
             "arl": self.arl,
             "min_effect": self.min_effect,
+            "min_effects": {name: self.min_effects[name] for name in names if name in self.min_effects},
             "min_samples": self.min_samples,
             "window_slices": self.windows.size_ms // self.windows.slide_ms,
         }
@@ -88,6 +95,15 @@ class SeriesState(msgspec.Struct, array_like=True):
     incidents: list[Incident]
 
 
+def smallest_visible(monitor: Monitor, rows: int) -> dict[str, dict[str, float]]:
+    """Per column the smallest shift that half of the cases show, by the number of slices of ``rows``."""
+    shifts = {slices: monitor.smallest_shifts(rows=rows, slices=slices) for slices in POWER_SLICES}
+    return {
+        name: {str(slices): shift[name] for slices, shift in shifts.items()}
+        for name in monitor.reference.names
+    }
+
+
 class Series:
     """Monitor, remembered windows and incidents of one series."""
 
@@ -95,7 +111,7 @@ class Series:
         self.plan = plan
         self.key = key
         self.reference = plan.references[key]
-        self.monitor = Monitor(self.reference, **plan.monitor_options)
+        self.monitor = Monitor(self.reference, **plan.monitor_options(key))
         self._evidence = Evidence(self.reference)
         self.last_end_ms = 0
         self.evaluated: dict[int, Evaluated] = {}
@@ -108,7 +124,9 @@ class Series:
         )
         drifted = list(verdict.drifted_names)
         memory = Evaluated(window.whole.n, 0, verdict.status, verdict.severity, drifted)
-        record = self._record(window, memory, features_of(verdict.features))
+        rows = max(window.newest.n, self.plan.min_samples)
+        visible = smallest_visible(self.monitor, rows) if drifted else {}
+        record = self._record(window, memory, features_of(verdict.features, visible))
         self._remember(window.end_ms, memory)
         return record, self.book.update(record)
 
@@ -175,7 +193,8 @@ class Series:
         """Take up a snapshot; a replaced reference starts the monitor anew and keeps the rest."""
         plan = self.plan
         if state.fingerprint == self.reference.fingerprint:
-            self.monitor = Monitor.from_bytes(state.monitor, self.reference, **plan.monitor_options)
+            options = plan.monitor_options(self.key)
+            self.monitor = Monitor.from_bytes(state.monitor, self.reference, **options)
         self.last_end_ms = state.last_end_ms
         self.evaluated = state.evaluated
         self.book = IncidentBook(plan.incidents, state.incidents)

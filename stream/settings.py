@@ -15,14 +15,15 @@ Example
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 from pydantic_core import PydanticCustomError
 
-from stream.config_errors import Origins, explain, listed
+from stream.budget import AlarmBudget
+from stream.config_errors import Origins, dotted, explain, listed
 from stream.config_file import ConfigDocument, read_config
 from stream.environment import Override, read_environment, read_overrides
 from stream.errors import ConfigError
@@ -69,6 +70,10 @@ class ModelSpec:
     min_samples: int
     min_effect: float
     arl: int
+    false_alarms: AlarmBudget | None = None
+    """What ``arl`` was made of, where it was said so."""
+    min_effects: Mapping[str, float] = field(default_factory=dict)
+    """Columns with a smallest effect of their own."""
 
     @property
     def pane_ms(self) -> int:
@@ -110,14 +115,16 @@ class Settings(Section):
         Raises
         ------
         ConfigError
-            The model is not configured, or its slide does not divide its window.
+            The model is not configured, its slide does not divide its window, or its budget allows more
+            than one false alarm a slide.
         """
         if name not in self.models:
             raise ConfigError(f"{self.where()}: no model {name!r}{did_you_mean(name, self.models)}")
-        given = self.models[name].model_dump(exclude_none=True)
-        values = {**self.defaults.model_dump(), **given}
+        model = self.models[name]
+        values = dict(self.defaults) | {key: value for key, value in model if value is not None}
         values["slide_ms"] = values["slide_ms"] or min(DEFAULT_SLIDE_MS, values["window_ms"])
-        spec = ModelSpec(name=name, **values)
+        values["min_effects"] = {key: own.min_effect for key, own in values.pop("features").items()}
+        spec = self._budgeted(ModelSpec(name=name, **values))
         if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
             raise ConfigError(self._uneven(spec))
         if spec.window_ms > MOST_PANES * spec.slide_ms:
@@ -135,6 +142,22 @@ class Settings(Section):
         from stream.references import load_references
 
         return load_references(self)
+
+    def _budgeted(self, spec: ModelSpec) -> ModelSpec:
+        """Turn the budget of false alarms into a run length; what the model says goes before the defaults."""
+        model = self.models[spec.name]
+        if spec.false_alarms is None or (model.arl is not None and model.false_alarms is None):
+            return replace(spec, false_alarms=None)
+        arl = spec.false_alarms.arl(spec.slide_ms)
+        if arl >= 1:
+            return replace(spec, arl=arl)
+        path = ("defaults",) if model.false_alarms is None else ("models", spec.name)
+        fault = f"{dotted((*path, 'false_alarms'))} is '{spec.false_alarms}'"
+        slide = format_duration(spec.slide_ms)
+        raise ConfigError(
+            f"{self.where(*path, 'false_alarms')}: {fault}: more than one in a slide of {slide}; "
+            "allow fewer, such as 1 per 30d"
+        )
 
     def _uneven(self, spec: ModelSpec) -> str:
         """Say that windows do not tile, at the key that can mend it."""

@@ -33,12 +33,20 @@ defaults: {window: 5m, slide: 1m, grace: 30s}
 models:
   loan-approval:
     references: [references/loan-approval-v2.json]
+    false_alarms: 1 per 30d
     min_effect: 0.05
+    features: {income: {min_effect: 0.1}}
 ```
 
 Durations are a number and a unit: `250ms`, `30s`, `5m`, `24h`, `30d`, `1h30m`. Sizes are bytes, or a number
 and `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`. An unknown key is an error that names the line and the nearest
 known key.
+
+`false_alarms: 1 per 30d` is how often a model may alarm for nothing, on average; it becomes `arl`, the slides
+between two false alarms, and the two cannot stand side by side. What stands under a model goes before
+`defaults`, whichever of the two words it uses. Changes smaller than `min_effect`, in standard deviations of
+the reference, are no drift. [budgets.md](budgets.md) says what both promise, and `driftstream explain` what a
+model can see with them.
 
 `driftstream config show` prints what is in effect, secrets masked; `config validate` checks the file and its
 references; `driftstream check` also looks at Kafka and Redis.
@@ -87,10 +95,19 @@ def configuration_page() -> str:
             rows = "".join(f"| `{name}` | {why} |\n" for name, why in OWNED.items())
             parts.append(f"## {key}\n\n{_KAFKA}{rows}")
         elif branch.each is not None:
-            parts.append(_section(f"{key}.NAME", branch.each, ("models", "NAME")))
+            parts += _each(branch.each, (key, "NAME"))
         else:
             parts.append(_section(key, branch, (key,)))
     return "\n".join(parts)
+
+
+def _each(branch: Branch, path: tuple[str, ...]) -> list[str]:
+    """Return the section of what stands under any name, and of the names below it."""
+    parts = [_section(".".join(path), branch, path)]
+    for key, below in branch.keys.items():
+        if below is not None and below.each is not None:
+            parts += _each(below.each, (*path, key, "COLUMN"))
+    return parts
 
 
 def _section(title: str, branch: Branch, path: tuple[str, ...]) -> str:
@@ -103,7 +120,8 @@ def _section(title: str, branch: Branch, path: tuple[str, ...]) -> str:
     for name, info in branch.model.model_fields.items():
         key = info.alias or name
         default = "required" if info.is_required() else _written(defaults[key])
-        lines.append(f"| `{key}` | {default} | {info.description} | `{variable((*path, key))}` |")
+        named = f"`{variable((*path, key))}`" if branch.keys.get(key) is None else "below"
+        lines.append(f"| `{key}` | {default} | {info.description} | {named} |")
     return "\n".join(lines) + "\n"
 
 

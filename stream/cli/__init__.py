@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "check": "stream.cli.check:check",
     "topics": "stream.cli.topics:app",
     "config": "stream.cli.config:app",
+    "explain": "stream.cli.explain:explain",
     "reference": "stream.cli.reference:app",
     "emit": "stream.cli.emit:emit",
     "replay": "stream.cli.replay:replay",

@@ -41,17 +41,26 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
     """Print the configuration in effect: file, environment and defaults; secrets are masked."""
     import yaml
 
+    from stream.explain import budget_facts, budget_in_words, place_of
     from stream.settings import load_settings
 
-    values = load_settings(config).model_dump(mode="json", by_alias=True)
+    settings = load_settings(config)
+    values = settings.model_dump(mode="json", by_alias=True)
     values["models"] = {
-        name: {key: value for key, value in model.items() if value is not None}
+        name: {key: value for key, value in model.items() if value not in (None, {})}
         for name, model in values["models"].items()
     }
+    del values["defaults"]["arl" if settings.defaults.false_alarms else "false_alarms"]
+    budgets = [
+        budget_facts(settings.model_spec(name), place_of(settings, name, "false_alarms", "arl"))
+        for name in settings.models
+    ]
     if output is Output.JSON:
-        print_json(values)
+        print_json({**values, "budgets": budgets})
         return
     typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
+    for budget in budgets:
+        typer.echo(f"# {budget_in_words(budget)}")
 
 
 @app.command()

@@ -10,12 +10,13 @@ import numpy as np
 from detectors import Reference
 from detectors.errors import DetectorError
 from stream.errors import ConfigError
+from stream.explain import column_powers, default_spec, effect_origin, expected_rows, finite
 from stream.settings import DEFAULT_SLIDE_MS
 from stream.units import parse_duration_ms
 from stream.windows import WindowSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW_ROWS = 1_000
 _WANTED_WINDOWS = 60
 _FEWEST_ROWS = 50
+_POWER = (
+    "seen in 1, in 10: the shift found in half of the cases after so many slices of {slice_rows} rows, in "
+    "standard\ndeviations (of a category: of its share), with arl {arl} and min_effect {min_effect}; "
+    "`driftstream explain` says more"
+)
 
 
 def read_reference(file: Path) -> Reference:
@@ -150,6 +156,9 @@ def write_whole(path: Path, text: str) -> None:
 def described(reference: Reference) -> dict[str, Any]:
     """Describe a reference for a machine: what ``reference show --output json`` prints."""
     missing = reference.counts.cells[:, reference.binning.width - 3] / max(reference.counts.n, 1)
+    spec = default_spec(reference)
+    rows = expected_rows(reference, spec)
+    powers = column_powers(reference, spec, rows=rows, origin=effect_origin(reference, spec, None))
     return {
         "model": reference.model,
         "version": reference.version,
@@ -158,19 +167,34 @@ def described(reference: Reference) -> dict[str, Any]:
         "window_rows": reference.window_rows,
         "chunks": reference.variation.chunks,
         "seasonal_days": reference.variation.days,
+        "power": {"arl": spec.arl, "min_effect": spec.min_effect, "slice_rows": rows},
         "columns": [
-            {"name": name, "role": role, "kind": kind, "bins": int(bins), "missing": float(share)}
-            for name, role, kind, bins, share in zip(
-                reference.names,
-                reference.roles,
-                reference.kinds,
-                reference.binning.value_cells,
-                missing,
-                strict=True,
-            )
+            {
+                "name": power.name,
+                "role": power.role,
+                "kind": power.kind,
+                "bins": int(bins),
+                "missing": float(share),
+                "smallest_visible": finite(power.smallest_visible),
+            }
+            for power, bins, share in zip(powers, reference.binning.value_cells, missing, strict=True)
         ],
         "caveats": list(reference.caveats),
     }
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, its columns two spaces apart."""
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def as_effect(value: float | None) -> str:
+    """Return an effect for a table; ``-`` where no shift of any size would be seen."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def as_text(reference: Reference) -> str:
@@ -181,11 +205,14 @@ def as_text(reference: Reference) -> str:
         f"{facts['rows']} rows in {facts['chunks']} chunks, for live windows of {facts['window_rows']} rows",
         "",
     ]
-    table = [("column", "role", "kind", "bins", "missing")]
+    table = [("column", "role", "kind", "bins", "missing", "seen in 1", "in 10")]
     table += [
-        (c["name"], c["role"], c["kind"], str(c["bins"]), f"{c['missing']:.2%}") for c in facts["columns"]
+        (
+            *(c["name"], c["role"], c["kind"], str(c["bins"]), f"{c['missing']:.2%}"),
+            *(as_effect(shift) for shift in c["smallest_visible"].values()),
+        )
+        for c in facts["columns"]
     ]
-    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    lines += [*aligned(table), "", _POWER.format(**facts["power"])]
     lines += ["", *(f"caveat: {caveat}" for caveat in facts["caveats"])] if facts["caveats"] else []
     return "\n".join(line.rstrip() for line in lines)

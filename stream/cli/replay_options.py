@@ -56,11 +56,13 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
     )
     base = _base(settings, model)
     out_of_orderness_ms = _ms(told.out_of_orderness, "--out-of-orderness")
+    windows = _windows(told, base)
     return ReplaySpec(
-        windows=_windows(told, base),
+        windows=windows,
         min_samples=base.min_samples if told.min_samples is None else told.min_samples,
         min_effect=base.min_effect if told.min_effect is None else told.min_effect,
-        arl=base.arl if told.arl is None else told.arl,
+        min_effects=base.min_effects if isinstance(base, ModelSpec) else {},
+        arl=_arl(base, windows.slide_ms) if told.arl is None else told.arl,
         out_of_orderness_ms=time.out_of_orderness_ms if out_of_orderness_ms is None else out_of_orderness_ms,
         restate_ms=time.restate_for_ms,
         limits=Limits(
@@ -83,6 +85,11 @@ def _base(settings: Settings | None, model: str | None) -> ModelSpec | ModelDefa
     if settings is None:
         return ModelDefaults()
     return settings.model_spec(model) if model in settings.models else settings.defaults
+
+
+def _arl(base: ModelSpec | ModelDefaults, slide_ms: int) -> int:
+    """Return the run length; a budget is turned into that of the slide that is replayed."""
+    return base.arl if base.false_alarms is None else max(1, base.false_alarms.arl(slide_ms))
 
 
 def _windows(told: SpecOptions, base: ModelSpec | ModelDefaults) -> WindowSpec:

@@ -190,7 +190,10 @@ def test_show_gives_the_same_facts_to_readers_and_machines(loans: Path) -> None:
         "kind": "numeric",
         "missing": pytest.approx(2 / 600),
         "bins": int(reference.binning.value_cells[0]),
+        "smallest_visible": {"1": pytest.approx(0.42, abs=0.15), "10": pytest.approx(0.2, abs=0.1)},
     }
+    assert shown["power"] == {"arl": 10_000, "min_effect": 0.05, "slice_rows": 200}
+    assert "column      role        kind         bins  missing  seen in 1  in 10\n" in text.stdout
     assert shown["caveats"] == list(reference.caveats)
 
 
