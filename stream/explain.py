@@ -41,7 +41,7 @@ class ColumnPower:
     between_share
         Part of the variance of a chunk's mean that lies between chunks; ``None`` with too few chunks.
     season
-        Distance from the lowest to the highest hour of the day; 0 without a season.
+        Distance from the season's lowest hour to its highest; 0 without a season.
     looks
         Components times lookbacks: how often the column is looked at, which its threshold pays for.
     threshold
@@ -118,7 +118,9 @@ def _powers(source: str, monitor: Monitor, rows: int, origin: Origin) -> list[Co
     season = np.ptp(variation.profile[first], axis=1)
     visible = smallest_visible(monitor, rows)
     shifts = monitor.smallest_shifts(rows=rows)
-    floors = monitor.smallest_shifts(rows=_PLENTY)
+    floors = monitor.smallest_shifts(rows=max(rows, _PLENTY))
+    beyond = {name: shift - monitor.min_effects[name] for name, shift in shifts.items()}
+    lasting = {name: min(max(floors[name] - monitor.min_effects[name], 0.0), beyond[name]) for name in beyond}
     return [
         ColumnPower(
             name=name,
@@ -132,8 +134,8 @@ def _powers(source: str, monitor: Monitor, rows: int, origin: Origin) -> list[Co
             season=float(season[j]),
             looks=reference.scores.per_column[j] * len(monitor.lookbacks),
             threshold=shifts[name],
-            lasting=max(floors[name] - monitor.min_effects[name], 0.0),
-            sampling=max(shifts[name] - floors[name], 0.0),
+            lasting=lasting[name],
+            sampling=beyond[name] - lasting[name],
             smallest_visible=visible[name],
         )
         for j, name in enumerate(reference.names)

@@ -29,7 +29,7 @@ _LEGEND = """\
 seen in 1, in 10: the shift found in half of the cases after so many slices, in standard deviations of the
 reference (of a category: of its share). In 1 it is the threshold of a slice = min_effect + lasting + chance.
 lasting: the reference's size and how its windows vary by themselves, however many rows come. between: part of
-the variance that lies between windows. season: from the lowest to the highest hour of the day."""
+the variance that lies between windows. season: from its lowest hour to its highest."""
 
 
 def described(
@@ -100,7 +100,7 @@ def as_detail(facts: dict[str, Any]) -> str:
     ]
     parts += [
         (_share(c["between_share"]), "of the variance lies between windows"),
-        (_season(c), "season: from the lowest to the highest hour of the day, in standard deviations"),
+        (_season(c), "season: from its lowest hour to its highest, in standard deviations"),
         (str(c["looks"]), f"looks: components times the {len(facts['lookbacks'])} lookbacks"),
     ]
     width = max(len(value) for value, _ in parts)
