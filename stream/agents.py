@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -36,8 +35,6 @@ class AgentSpec:
     ----------
     broker
         ``host:port,host:port``; ``credentials`` as Faust wants them, None = plaintext.
-    datadir
-        Faust insists on a directory of its own; nothing is kept in it.
     """
 
     group: str
@@ -45,8 +42,14 @@ class AgentSpec:
     panes_topic: str
     panes_partitions: int
     session_timeout_s: float
-    datadir: Path
     credentials: Any = None
+
+
+class _App(faust.App):
+    """A Faust app that keeps nothing on disk: without tables its data directory would stay empty."""
+
+    def _create_directories(self) -> None:
+        """Make none, so that a killed worker leaves none behind."""
 
 
 @dataclass
@@ -76,7 +79,7 @@ class EvaluationAgents:
 
     def _app(self) -> Any:
         spec = self.spec
-        app = faust.App(
+        app = _App(
             f"{spec.group}-evaluate",
             broker=[f"kafka://{address}" for address in spec.broker.split(",")],
             broker_credentials=spec.credentials,
@@ -88,7 +91,6 @@ class EvaluationAgents:
             topic_allow_declare=False,
             autodiscover=False,
             store="memory://",
-            datadir=str(spec.datadir),
             web_enabled=False,
             debug=False,
         )

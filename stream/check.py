@@ -73,7 +73,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     yield Finding("kafka", "ok", f"{servers} answers, {len(existing)} topics")
     yield from _transport(settings)
     missing = missing_topics(settings, existing)
-    for topic in settings.topics.all:
+    for topic in settings.topics.needed:
         if topic in missing:
             remedy = "run `driftstream topics create` or mend topics"
             yield Finding("topics", "failed", f"{topic} does not exist on {servers}; {remedy}")

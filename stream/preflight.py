@@ -38,7 +38,7 @@ def require_kafka(settings: Settings, *, timeout_s: float = 8.0) -> dict[str, in
 
 
 def require_topics(settings: Settings, existing: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Return the number of partitions of every configured topic.
+    """Return the number of partitions of every topic that a worker needs.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def require_topics(settings: Settings, existing: Mapping[str, int] | None = None
             f"{settings.where('topics')}: Kafka at {servers} has no topic {names}; "
             "run `driftstream topics create` or mend topics"
         )
-    return {name: found[name] for name in settings.topics.all}
+    return {name: found[name] for name in settings.topics.needed}
 
 
 def require_redis(settings: Settings, *, timeout_s: float = 5.0) -> Redis:

@@ -71,6 +71,11 @@ class TopicSettings(Section):
         outputs = (self.panes, self.alerts, self.metrics, self.actions)
         return (*self.inputs, *(self.dlq(topic) for topic in self.inputs), *outputs)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The topics without which a worker cannot do its work; nothing is written to ``actions`` yet."""
+        return tuple(name for name in self.all if name != self.actions)
+
     def dlq(self, topic: str) -> str:
         """Return the dead-letter topic of an input topic."""
         return topic + self.dlq_suffix

@@ -23,6 +23,7 @@ from stream.settings import Settings
 
 DEFAULT_PARTITIONS = 8
 _ATTEMPT_SECONDS = 1.0
+_PAUSE_SECONDS = 0.05
 # These do not heal by trying again.
 _HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
 
@@ -87,26 +88,40 @@ class KafkaTopics:
     def create(self, wanted: Iterable[NewTopic]) -> list[TopicState]:
         """Create the topics that are missing and leave the others alone; doing it twice changes nothing.
 
+        Returns once the cluster shows all of them. One that somebody else made meanwhile counts as created: a
+        request that was slow and sent again by the client looks the same.
+
         Raises
         ------
         DependencyError
-            The cluster is unreachable or does not let us.
+            The cluster is unreachable, does not let us, or does not show what it created.
         ConfigError
             It has too few brokers for the replication factor, or refuses a setting.
         """
         existing = self.describe()
         topics = list(wanted)
         missing = [topic for topic in topics if topic.topic not in existing]
-        made = self._create_missing(missing) if missing else {}
-        known = {**existing, **made}
+        if missing:
+            self._create_missing(missing)
+        known = self._shown([topic.topic for topic in topics]) if missing else existing
         return [
-            TopicState(topic.topic, "created" if topic.topic in made else "exists", known[topic.topic])
+            TopicState(topic.topic, "exists" if topic.topic in existing else "created", known[topic.topic])
             for topic in topics
         ]
 
-    def _create_missing(self, topics: list[NewTopic]) -> dict[str, int]:
-        """Create topics and wait until the cluster shows them; maps those that we made."""
-        made = {}
+    def _shown(self, names: list[str]) -> dict[str, int]:
+        """Wait until the cluster's metadata holds the topics; their numbers of partitions."""
+        deadline = time.monotonic() + self._timeout_s
+        while missing := [name for name in names if name not in (known := self.describe())]:
+            if time.monotonic() >= deadline:
+                raise DependencyError(
+                    f"Kafka at {self._settings.kafka.bootstrap_servers} created topic {missing[0]} but does "
+                    f"not show it after {self._timeout_s:g} s; run this again"
+                )
+            self._admin.poll(_PAUSE_SECONDS)
+        return known
+
+    def _create_missing(self, topics: list[NewTopic]) -> None:
         futures: Mapping[str, Future[None]] = self._admin.create_topics(
             topics, operation_timeout=self._timeout_s, request_timeout=self._timeout_s
         )
@@ -118,9 +133,6 @@ class KafkaTopics:
                     raise self._not_created(topic, exc.args[0]) from exc
             except TimeoutError as exc:
                 raise self._not_created(topic, None) from exc
-            else:
-                made[topic.topic] = topic.num_partitions
-        return made
 
     def _not_created(self, topic: NewTopic, error: KafkaError | None) -> DriftstreamError:
         """Return the error for a topic that the cluster did not create, with its remedy."""
@@ -179,8 +191,8 @@ def planned_topics(
 
 
 def missing_topics(settings: Settings, existing: Mapping[str, int]) -> list[str]:
-    """Return the configured topics that the cluster does not have, in the order of the configuration."""
-    return [name for name in settings.topics.all if name not in existing]
+    """Return the topics that a worker needs and the cluster lacks, in the order of the configuration."""
+    return [name for name in settings.topics.needed if name not in existing]
 
 
 def _reason(text: str) -> str:

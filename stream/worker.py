@@ -8,14 +8,12 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 import redis
@@ -248,25 +246,23 @@ class Worker:
             sink=self._sink(),
             metrics=self.metrics,
         )
-        with tempfile.TemporaryDirectory(prefix="driftstream-") as datadir:
-            agents = EvaluationAgents(
-                self._agent_spec(panes_partitions, Path(datadir)),
-                evaluator,
-                beat=lambda: self.health.beat("evaluate"),
-            )
-            try:
-                asyncio.run(self._serve_agents(agents))
-            except Exception as exc:  # the ingest thread must be stopped first, then it is raised
-                self._failed("evaluate", exc)
+        agents = EvaluationAgents(
+            self._agent_spec(panes_partitions),
+            evaluator,
+            beat=lambda: self.health.beat("evaluate"),
+        )
+        try:
+            asyncio.run(self._serve_agents(agents))
+        except Exception as exc:  # the ingest thread must be stopped first, then it is raised
+            self._failed("evaluate", exc)
 
-    def _agent_spec(self, panes_partitions: int, datadir: Path) -> AgentSpec:
+    def _agent_spec(self, panes_partitions: int) -> AgentSpec:
         return AgentSpec(
             group=self.settings.consumer.group,
             broker=self.settings.kafka.bootstrap_servers,
             panes_topic=self.settings.topics.panes,
             panes_partitions=panes_partitions,
             session_timeout_s=self.settings.consumer.session_timeout_ms / 1000,
-            datadir=datadir,
             credentials=faust_credentials(self.settings),
         )
 

@@ -157,7 +157,7 @@ def test_check_reports_everything_and_changes_nothing(
     answer = json.loads(capsys.readouterr().out)
     failed = [check["detail"] for check in answer["checks"] if check["status"] == "failed"]
     assert not answer["ok"]
-    assert len(failed) == 8
+    assert len(failed) == 7  # nothing is written to the actions yet
     assert failed[0].startswith("check-inference does not exist")
     assert not [
         name for name in require_kafka(settings_of(kafka.bootstrap_servers)) if name.startswith("check-")
