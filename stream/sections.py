@@ -120,7 +120,7 @@ class IngestSettings(Section):
     flush_events: Count = Field(default=50_000, description="... or after this many events")
     batch: Count = Field(default=5_000, description="records decoded at a time")
     buffer_bytes: ByteSize = Field(
-        default=64 * _MIB, ge=1024, description="bound on records fetched and not yet counted"
+        default=16 * _MIB, ge=1024, description="bound on records fetched and not yet counted"
     )
 
 

@@ -43,7 +43,7 @@ def test_the_smallest_file_gives_the_documented_defaults(tmp_path: Path) -> None
     assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
     assert settings.topics.alerts == "drift.alerts"
     assert settings.ingest.flush_interval_ms == 250
-    assert settings.ingest.buffer_bytes == 64 * 2**20
+    assert settings.ingest.buffer_bytes == 16 * 2**20
     assert settings.time.restate_for_ms == 3_600_000
     assert settings.alerts.renotify_ms == 4 * 3_600_000
     assert settings.metrics.port == 9464
