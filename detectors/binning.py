@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.columns import INVALID, MISSING, UNSEEN, Kind, encode_categorical, encode_numeric
-from detectors.tally import count_codes, count_numbers, sentinelled
+from detectors.moments import Products
+from detectors.tally import count_codes, count_ranks, rank_numbers, sentinelled
 
 __all__ = ["INVALID", "MISSING", "UNSEEN", "Binning", "CategoricalBins", "Column", "NumericBins"]
 
@@ -166,20 +167,47 @@ class Binning:
 
         Raises ``ValueError`` for unequal lengths and for codes or groups out of range.
         """
-        sizes = _group_sizes(_common_length(encoded, group), group, groups)
+        return self.tally(encoded, group, groups)[0]
+
+    def tally(
+        self,
+        encoded: Mapping[str, NDArray[Any]],
+        group: NDArray[np.intp] | None = None,
+        groups: int = 1,
+        *,
+        products: Products | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Do what :meth:`count` does, and sum the products of scores ``(groups, pairs)`` on the way."""
+        rows = _common_length(encoded, group)
+        sizes = _group_sizes(rows, group, groups)
         cells = np.zeros((groups, len(self.columns), self.width), dtype=np.int64)
+        kept = None if products is None else products.room(rows)
         for j, column in enumerate(self.columns):
             values, edges = encoded.get(column.name), self._edges[j]
             if values is None:
                 cells[:, j, self.width - 3] = sizes
                 continue
             if edges is not None:
-                tally = count_numbers(values, edges, group, groups)
+                ranks = rank_numbers(values, edges)
+                if products is not None and kept is not None and j in products.slots:
+                    kept[products.slots[j]] = ranks
+                tally = count_ranks(ranks, column.value_cells + 3, group, groups)
             else:
                 tally = count_codes(values, column.value_cells, group, groups)
             cells[:, j, : column.value_cells] = tally[:, : column.value_cells]
             cells[:, j, self.width - 3 :] = tally[:, column.value_cells :]
-        return cells
+        if products is None or kept is None:
+            return cells, None
+        return cells, products.sum(kept, group, groups)
+
+    def ranks(self, encoded: Mapping[str, NDArray[Any]], products: Products) -> NDArray[np.uint8]:
+        """Return the ranks that :meth:`Products.sum` wants, ``(m, rows)``."""
+        ranks = products.room(_common_length(encoded, None))
+        for column, slot in products.slots.items():
+            values, edges = encoded.get(self.names[column]), self._edges[column]
+            if values is not None and edges is not None:
+                ranks[slot] = rank_numbers(values, edges)
+        return ranks
 
     def cell_labels(self, name: str) -> list[str]:
         """Return the K labels of a column's cells; unused cells have an empty one."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from detectors.binning import Binning, CategoricalBins, Column, NumericBins
 from detectors.calibration import Variation, calibrate
-from detectors.chunks import WANTED_CHUNKS, chunk_rows, chunk_times, cut_rows, cut_time
+from detectors.chunks import WANTED_CHUNKS, Chunks, chunk_rows, chunk_times, cut_rows, cut_time
 from detectors.columns import (
     UNSEEN,
     as_array,
@@ -24,6 +24,7 @@ from detectors.columns import (
 from detectors.edges import cut
 from detectors.errors import BuildError
 from detectors.levels import KNOWN_RARE, choose_levels
+from detectors.pair_building import build_pairs
 from detectors.reference_file import ColumnEntry, ReferenceFile, Role, column_variations
 from detectors.scores import Scores
 
@@ -45,6 +46,8 @@ def build(
     window_rows: int,
     timestamps_ms: ArrayLike | None,
     categorical: frozenset[str],
+    *,
+    pairs: bool | None,
 ) -> ReferenceFile:
     """Do the work of :meth:`Reference.build`."""
     rows = _check(columns, roles, window_rows, categorical)
@@ -57,9 +60,10 @@ def build(
     encoded = {part.bins.name: part.values for part in parts}
     cells = binning.count(encoded)[0]
     scores = Scores(binning, cells)
-    variation = _calibrate(binning, encoded, scores, _cut(rows, window_rows, times))
+    chunks = _cut(rows, window_rows, times)
+    variation = _calibrate(binning, encoded, scores, chunks)
     caveats = [part.caveat for part in parts if part.caveat] + _general_caveats(rows, variation.chunks, times)
-    by_column = column_variations(variation, scores)
+    by_column = column_variations(variation, scores.per_column)
     entries = [
         ColumnEntry(
             role=roles.get(part.bins.name, "feature"),
@@ -77,6 +81,14 @@ def build(
         days=variation.days,
         caveats=tuple(caveats),
         columns=tuple(entries),
+        pairs=build_pairs(
+            binning,
+            encoded,
+            scores,
+            chunks,
+            allowed=[n for n in columns if roles.get(n) != "label"],
+            wanted=pairs,
+        ),
     )
 
 
@@ -202,20 +214,13 @@ def _general_caveats(rows: int, chunks: int, times: NDArray[np.int64] | None) ->
     return caveats
 
 
-class _Chunks(NamedTuple):
-    """The chunk of each row (rest rows left out), and the event time that stands for each chunk."""
-
-    of_row: NDArray[np.intp]
-    times_ms: NDArray[np.int64] | None
-
-
-def _cut(rows: int, window_rows: int, times: NDArray[np.int64] | None) -> _Chunks:
+def _cut(rows: int, window_rows: int, times: NDArray[np.int64] | None) -> Chunks:
     size = chunk_rows(rows, window_rows)
     timed = None if times is None else cut_time(times, size)
     if times is None or timed is None:
-        return _Chunks(_latest(cut_rows(rows, size)), None)
+        return Chunks(_latest(cut_rows(rows, size)), None)
     of_row = _latest(timed[0])
-    return _Chunks(of_row, chunk_times(times, of_row, timed[1]))
+    return Chunks(of_row, chunk_times(times, of_row, timed[1]))
 
 
 def _latest(chunk: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -224,14 +229,14 @@ def _latest(chunk: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _calibrate(
-    binning: Binning, encoded: Mapping[str, NDArray[Any]], scores: Scores, chunks: _Chunks
+    binning: Binning, encoded: Mapping[str, NDArray[Any]], scores: Scores, chunks: Chunks
 ) -> Variation:
-    number = int(chunks.of_row.max(initial=-1)) + 1
+    number = chunks.number
     effects, noise = np.empty((number, scores.owner.size)), np.empty((number, scores.owner.size))
     variance = np.where(scores.is_indicator, scores.share * (1.0 - scores.share) / scores.scale**2, 1.0)
     for first in range(0, number, CHUNKS_AT_ONCE):
         stop = min(first + CHUNKS_AT_ONCE, number)
-        inside = slice(*np.searchsorted(chunks.of_row, [first, stop]).tolist())
+        inside = chunks.rows(first, stop)
         part = {name: values[inside] for name, values in encoded.items()}
         counted = binning.count(part, chunks.of_row[inside] - first, stop - first)
         for b, cells in enumerate(counted, start=first):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,22 @@ USUAL_MS = tuple(
 )
 SNAP = 0.15
 GAP = 10  # times the median: no window takes that long, the reference has a hole there
+
+
+class Chunks(NamedTuple):
+    """The chunk of each row (rest rows left out), and the event time that stands for each chunk."""
+
+    of_row: NDArray[np.intp]
+    times_ms: NDArray[np.int64] | None
+
+    @property
+    def number(self) -> int:
+        """Number of chunks."""
+        return int(self.of_row.max(initial=-1)) + 1
+
+    def rows(self, first: int, stop: int) -> slice:
+        """Return the rows of some chunks in a row."""
+        return slice(*np.searchsorted(self.of_row, [first, stop]).tolist())
 
 
 def chunk_rows(rows: int, window_rows: int) -> int:

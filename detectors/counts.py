@@ -1,4 +1,7 @@
-"""Counts: the mergeable summary that everything is decided from."""
+"""Counts: the mergeable summary that everything is decided from.
+
+Bytes: version 1 holds cells; version 2 has the moments of pairs after them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ from detectors.errors import CorruptBytes, MismatchError
 from detectors.framing import frame, unframe
 
 _MAGIC = b"DSCT"
-_VERSION = 1
+_CELLS_ONLY, _WITH_MOMENTS = 1, 2
 _SHAPE = struct.Struct("<QIIB")  # rows, columns, cells, bytes of one count
+_PAIRS = struct.Struct("<IB")  # pairs, bytes of one moment
 _MAX_CELLS = 1 << 26
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+_SIGNED = {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}
 
 
 class Counts:
@@ -27,6 +32,9 @@ class Counts:
     ----------
     cells
         int64 ``(d, K)`` as :meth:`Binning.count` gives for one group; copied. Every column sums to the rows.
+    moments
+        int64 ``(pairs,)``, sums of products of scores as :meth:`Binning.tally` gives them; copied. ``None``
+        where pairs are not watched, and in every merge with such counts, unless they are of no rows.
 
     Examples
     --------
@@ -35,9 +43,9 @@ class Counts:
     (8, True)
     """
 
-    __slots__ = ("cells", "n")
+    __slots__ = ("cells", "moments", "n")
 
-    def __init__(self, cells: Any) -> None:
+    def __init__(self, cells: Any, moments: Any = None) -> None:
         self.cells: NDArray[np.int64] = np.array(cells, dtype=np.int64, order="C")
         if self.cells.ndim != 2:
             raise ValueError(f"cells must be two-dimensional, they have shape {self.cells.shape}")
@@ -47,6 +55,11 @@ class Counts:
             raise ValueError(
                 "counts must not be negative, and every column must hold the same number of rows"
             )
+        self.moments: NDArray[np.int64] | None = None
+        if moments is not None:
+            self.moments = np.array(moments, dtype=np.int64, order="C")
+            if self.moments.ndim != 1:
+                raise ValueError(f"moments must be one-dimensional, they have shape {self.moments.shape}")
 
     @classmethod
     def empty(cls, binning: Binning) -> Counts:
@@ -59,6 +72,7 @@ class Counts:
 
     def merge(self, other: Counts) -> None:
         """Add ``other``. Raises :class:`MismatchError` when the shapes differ."""
+        moments = self._joint_moments(other)
         if self.cells.shape != other.cells.shape:
             raise MismatchError(
                 f"counts of shape {other.cells.shape} cannot join counts of shape {self.cells.shape}:"
@@ -66,10 +80,23 @@ class Counts:
             )
         self.cells += other.cells
         self.n += other.n
+        self.moments = moments
+
+    def _joint_moments(self, other: Counts) -> NDArray[np.int64] | None:
+        """Add up the moments; counts of no rows add nothing, counts of rows without moments void them."""
+        if self.moments is None or other.moments is None:
+            held, void = (self, other) if other.moments is None else (other, self)
+            return held.moments.copy() if held.moments is not None and void.n == 0 else None
+        if self.moments.shape != other.moments.shape:
+            raise MismatchError(
+                f"moments of {other.moments.size} pairs cannot join those of {self.moments.size}:"
+                " they belong to another reference"
+            )
+        return self.moments + other.moments
 
     def copy(self) -> Counts:
         """Return counts that share nothing with these."""
-        return Counts(self.cells)
+        return Counts(self.cells, self.moments)
 
     def __add__(self, other: Counts) -> Counts:
         total = self.copy()
@@ -77,7 +104,11 @@ class Counts:
         return total
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Counts) and np.array_equal(self.cells, other.cells)
+        if not isinstance(other, Counts) or not np.array_equal(self.cells, other.cells):
+            return False
+        if self.moments is None or other.moments is None:
+            return self.moments is other.moments
+        return np.array_equal(self.moments, other.moments)
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -85,26 +116,44 @@ class Counts:
         return f"Counts(n={self.n}, columns={self.cells.shape[0]}, cells={self.cells.shape[1]})"
 
     def to_bytes(self) -> bytes:
-        """Return checked bytes; counts take 1, 2, 4 or 8 bytes each, whichever the rows fit into."""
+        """Return checked bytes; numbers take 1, 2, 4 or 8 bytes each, whichever the largest fits into."""
         width = next(size for size in _WIDTHS if self.n < 1 << (8 * size - (size == 8)))
         shape = _SHAPE.pack(self.n, *self.cells.shape, width)
-        return frame(_MAGIC, _VERSION, shape + self.cells.astype(_WIDTHS[width]).tobytes())
+        payload = shape + self.cells.astype(_WIDTHS[width]).tobytes()
+        if self.moments is None:
+            return frame(_MAGIC, _CELLS_ONLY, payload)
+        largest = int(np.abs(self.moments).max(initial=0))
+        width = next(size for size in _SIGNED if largest < 1 << (8 * size - 1))
+        moments = _PAIRS.pack(self.moments.size, width) + self.moments.astype(_SIGNED[width]).tobytes()
+        return frame(_MAGIC, _WITH_MOMENTS, payload + moments)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Counts:
         """Read what :meth:`to_bytes` wrote. Raises :class:`CorruptBytes` for anything else."""
-        payload = unframe(_MAGIC, _VERSION, data)
+        payload = unframe(_MAGIC, _WITH_MOMENTS, data, oldest=_CELLS_ONLY)
         if len(payload) < _SHAPE.size:
             raise CorruptBytes(f"DSCT: {len(payload)} bytes of payload are too few for the shape")
         rows, columns, cells, width = _SHAPE.unpack_from(payload)
         body = len(payload) - _SHAPE.size
-        if width not in _WIDTHS or columns * cells > _MAX_CELLS or columns * cells * width != body:
+        size = columns * cells * width
+        if width not in _WIDTHS or columns * cells > _MAX_CELLS or size > body:
             raise CorruptBytes(f"DSCT: {body} bytes do not hold {columns} x {cells} counts of {width} bytes")
-        values = np.frombuffer(payload, dtype=_WIDTHS[width], offset=_SHAPE.size)
+        values = np.frombuffer(payload, _WIDTHS[width], columns * cells, _SHAPE.size)
         try:
-            counts = cls(values.reshape(columns, cells))
+            counts = cls(values.reshape(columns, cells), _read_moments(payload[_SHAPE.size + size :]))
         except ValueError as exc:
             raise CorruptBytes(f"DSCT: {exc}") from exc
         if counts.n != rows:
             raise CorruptBytes(f"DSCT: the cells hold {counts.n} rows, the header says {rows}")
         return counts
+
+
+def _read_moments(payload: bytes) -> NDArray[Any] | None:
+    if not payload:
+        return None
+    if len(payload) < _PAIRS.size:
+        raise CorruptBytes(f"DSCT: {len(payload)} bytes are too few for the number of pairs")
+    pairs, width = _PAIRS.unpack_from(payload)
+    if width not in _SIGNED or pairs * width != len(payload) - _PAIRS.size:
+        raise CorruptBytes(f"DSCT: {len(payload)} bytes do not hold {pairs} moments of {width} bytes")
+    return np.frombuffer(payload, _SIGNED[width], pairs, _PAIRS.size)

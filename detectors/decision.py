@@ -9,14 +9,14 @@ one false alarm in ``arl`` slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.calibration import Variation
-from detectors.scores import Scores, Sums
+from detectors.scores import Components, Sums
 from detectors.significance import (
     benjamini_hochberg,
     critical_value,
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 LOOKBACKS = (1, 2, 4, 8, 16)
 BUDGET_SHARE = 0.8
 """Part of the false-alarm budget that single columns may use; the rest belongs to pairs of columns."""
+Correction = Callable[[Floats, float], tuple[NDArray[np.bool_], float]]
 AGREEMENT = 2.5
 
 
@@ -46,6 +47,16 @@ class Judgement(NamedTuple):
     integrity: NDArray[np.bool_]
 
 
+class _Look(NamedTuple):
+    """What several lookbacks (L of them) see: the pooled slices, their effects, z and p, all ``(L, M)``."""
+
+    looks: NDArray[np.intp]
+    pooled: Sums
+    x: Floats
+    z: Floats
+    p: Floats
+
+
 class Decision:
     """Judges the latest slices of score sums. Holds no state: the slices are given.
 
@@ -59,21 +70,26 @@ class Decision:
         Average run length: slices between false alarms, at least.
     lookbacks
         Numbers of slices to pool.
+    share, correction
+        Part of the budget to spend, and how it is divided among the columns.
     """
 
     def __init__(
         self,
-        scores: Scores,
+        scores: Components,
         variation: Variation,
         *,
         min_effect: Floats,
         arl: float,
         lookbacks: Sequence[int] = LOOKBACKS,
+        share: float = BUDGET_SHARE,
+        correction: Correction = benjamini_hochberg,
     ) -> None:
         self.scores = scores
         self.variation = variation
         self.lookbacks = tuple(sorted(set(lookbacks)))
-        self._budget = BUDGET_SHARE / arl
+        self._budget = share / arl
+        self._correction = correction
         self._eps = np.asarray(min_effect, dtype=np.float64)[scores.owner]
         self._looks = np.array(scores.per_column, dtype=np.float64) * len(self.lookbacks)
 
@@ -88,6 +104,17 @@ class Decision:
 
     def judge(self, slices: Sequence[Sums]) -> Judgement:
         """Judge the newest of ``slices`` (oldest first, seasons taken out) with those before it."""
+        look = self._look(slices)
+        return self._per_column(look, self._lasting(look))
+
+    def alarm(self, slices: Sequence[Sums]) -> Judgement | None:
+        """Do what :meth:`judge` does, in half of the time: ``None`` where nothing can have drifted."""
+        look = self._look(slices)
+        if not np.any(look.p * self._looks[self.scores.owner] <= self._budget):
+            return None
+        return self._per_column(look, self._lasting(look))
+
+    def _look(self, slices: Sequence[Sums]) -> _Look:
         total, n = np.array([s.total for s in slices]), np.array([s.n for s in slices])
         looks = np.array([look for look in self.lookbacks if look <= len(slices)])
         pooled = Sums(
@@ -96,9 +123,11 @@ class Decision:
         )
         x = self.scores.effects(pooled)
         z = self._surprise(pooled, x, looks)
-        p = student_tail(z, self.variation.dof)
-        p = np.where(self._recent_agree(pooled, x, looks), p, 1.0)
-        return self._per_column(looks, p, x, z)
+        return _Look(looks, pooled, x, z, student_tail(z, self.variation.dof))
+
+    def _lasting(self, look: _Look) -> Floats:
+        """Return the p-values, 1 where what was seen has ended."""
+        return np.where(self._recent_agree(look.pooled, look.x, look.looks), look.p, 1.0)
 
     def smallest_effects(self, rows: int, slices: int) -> Floats:
         """Return the effect of each column found in half of the cases after ``slices`` slices of ``rows``.
@@ -121,6 +150,8 @@ class Decision:
         beyond = np.maximum(np.abs(x) - self._eps, 0.0)
         extra = self._wander(looks, pooled.n.max(axis=1, initial=0.0))
         smooth = _smooth_surprise(x, beyond, pooled, self.scores, extra)
+        if not self.scores.is_indicator.any():
+            return np.where(beyond > 0, smooth, 0.0)
         rare = _indicator_surprise(x, self._eps, pooled, self.scores, extra)
         return np.where(beyond > 0, np.where(self.scores.is_indicator, rare, smooth), 0.0)
 
@@ -156,10 +187,11 @@ class Decision:
             agrees[longer] &= (fallen <= AGREEMENT * np.sqrt(noise)) & (pooled.n[short] > 0)
         return agrees
 
-    def _per_column(self, looks: NDArray[np.intp], p: Floats, x: Floats, z: Floats) -> Judgement:
+    def _per_column(self, look: _Look, p: Floats) -> Judgement:
+        looks, x, z = look.looks, look.x, look.z
         row, component = _strongest(p, z, self.scores.owner)
         p_value = np.minimum(p[row, component] * self._looks, 1.0)
-        drifted, level = benjamini_hochberg(p_value, self._budget)
+        drifted, level = self._correction(p_value, self._budget)
         effect, observed = np.abs(x[row, component]), z[row, component]
         needed = critical_value(level / self._looks, self.variation.dof[component])
         eps = self._eps[component]
@@ -184,7 +216,7 @@ def _strongest(p: Floats, z: Floats, owner: NDArray[np.intp]) -> tuple[NDArray[n
     return row, component
 
 
-def _smooth_surprise(x: Floats, beyond: Floats, pooled: Sums, scores: Scores, extra: Floats) -> Floats:
+def _smooth_surprise(x: Floats, beyond: Floats, pooled: Sums, scores: Components, extra: Floats) -> Floats:
     """Standardised distance of polynomial components, with the skewness of their scores taken out."""
     n, m = np.maximum(pooled.n, 1.0), np.maximum(scores.reference.n, 1.0)
     error = np.sqrt(1.0 / n + 1.0 / m + extra)
@@ -193,7 +225,7 @@ def _smooth_surprise(x: Floats, beyond: Floats, pooled: Sums, scores: Scores, ex
     return np.abs(unskewed(signed, skew))
 
 
-def _indicator_surprise(x: Floats, eps: Floats, pooled: Sums, scores: Scores, extra: Floats) -> Floats:
+def _indicator_surprise(x: Floats, eps: Floats, pooled: Sums, scores: Components, extra: Floats) -> Floats:
     """Likelihood ratio of the cell's hits against the reference's, its share moved by the tolerated effect.
 
     Variance beyond the binomial shrinks the root by the ratio of the standard errors.
@@ -211,7 +243,7 @@ def _indicator_surprise(x: Floats, eps: Floats, pooled: Sums, scores: Scores, ex
     return np.maximum(root * np.sign(x), 0.0) * shrink
 
 
-def _binomial_variance(x: Floats, scores: Scores) -> Floats:
+def _binomial_variance(x: Floats, scores: Components) -> Floats:
     """Variance of one row's indicator at effect ``x``, in effect units."""
     share = np.clip(scores.share + x * scores.scale, 0.0, 1.0)
     return share * (1.0 - share) / scores.scale**2

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detectors.binning import SPECIAL_CELLS, Binning, NumericBins
 from detectors.counts import Counts
 from detectors.decision import Judgement
+from detectors.dependence import NOTHING, Dependent
 from detectors.distance import (
     chi_square,
     hellinger,
@@ -40,7 +41,9 @@ class Evidence:
         self._centers = _centers(reference.binning)
         self._labels = [reference.binning.cell_labels(name) for name in reference.names]
 
-    def describe(self, window: Counts, judgement: Judgement | None) -> tuple[FeatureVerdict, ...]:
+    def describe(
+        self, window: Counts, judgement: Judgement | None, dependent: Dependent = NOTHING
+    ) -> tuple[FeatureVerdict, ...]:
         """Return one record a column; without a judgement there are distances only."""
         distances = self._distances(window)
         share = shares(window.cells)
@@ -49,7 +52,7 @@ class Evidence:
                 name=name,
                 role=self._reference.roles[j],
                 n=window.n,
-                **self._judged(judgement, j),
+                **self._judged(judgement, j) | _dependent(dependent, name),
                 **_column(distances, j),
                 missing_ratio=_finite(share[j, -3]),
                 invalid_ratio=_finite(share[j, -2]),
@@ -100,6 +103,12 @@ class Evidence:
             for k in order
             if share[k] != before[k]
         )
+
+
+def _dependent(dependent: Dependent, name: str) -> dict[str, Any]:
+    """Return what replaces the column's own numbers where its pairs changed, and it did not itself."""
+    finding = dependent.columns.get(name)
+    return {} if finding is None else {"drifted": True, "component": "correlation", **finding._asdict()}
 
 
 def _column(distances: dict[str, Floats], j: int) -> dict[str, Any]:

@@ -19,16 +19,21 @@ def frame(magic: bytes, version: int, payload: bytes) -> bytes:
     return _HEADER.pack(magic, version, zlib.crc32(payload), len(payload)) + payload
 
 
-def unframe(magic: bytes, version: int, data: bytes) -> bytes:
-    """Give the payload back, or raise :class:`CorruptBytes` that names the check which failed."""
+def unframe(magic: bytes, version: int, data: bytes, *, oldest: int | None = None) -> bytes:
+    """Give the payload back, or raise :class:`CorruptBytes` that names the check which failed.
+
+    Versions from ``oldest`` on are accepted; without it, ``version`` alone.
+    """
     name = magic.decode("ascii")
     if len(data) < _HEADER.size:
         raise CorruptBytes(f"{name}: {len(data)} bytes are too few for a header of {_HEADER.size}")
     found, found_version, checksum, length = _HEADER.unpack_from(data)
     if found != magic:
         raise CorruptBytes(f"{name}: the magic is {found!r}, these bytes hold something else")
-    if found_version != version:
-        raise CorruptBytes(f"{name}: version {found_version} is not readable here, only version {version}")
+    if not (version if oldest is None else oldest) <= found_version <= version:
+        raise CorruptBytes(
+            f"{name}: version {found_version} is not readable here, only versions up to {version}"
+        )
     payload = data[_HEADER.size :]
     if len(payload) != length:
         raise CorruptBytes(f"{name}: {len(payload)} bytes of payload, the header says {length}")

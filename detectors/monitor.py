@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from detectors.counts import Counts
 from detectors.decision import LOOKBACKS, Decision, Judgement
+from detectors.dependence import NOTHING, Dependence, Dependent
 from detectors.episode import Episode, News, follow
 from detectors.errors import CorruptBytes, MismatchError
 from detectors.evidence import Evidence
@@ -34,6 +35,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pending: bytes
     pending_since_ms: int | None
     episode: Episode
+    pair_slices: list[bytes] = []
 
 
 class Monitor:
@@ -95,6 +97,11 @@ class Monitor:
         self._decision = Decision(
             reference.scores, reference.variation, min_effect=eps, arl=arl, lookbacks=looks
         )
+        self._dependence = (
+            None
+            if reference.pairs is None
+            else Dependence(reference, self.min_effects, arl=arl, lookbacks=looks)
+        )
         self._evidence = Evidence(reference)
         self._slices: deque[Sums] = deque(maxlen=max(looks))
         self._pending = Counts.empty(reference.binning)
@@ -139,17 +146,18 @@ class Monitor:
                 features=self._evidence.describe(shown, None),
                 new_episode=False,
             )
-        judgement = self._judge()
-        news = self._follow(judgement)
-        drifted = bool(judgement.drifted.any())
+        judgement, dependent = self._judge(shown)
+        news = self._follow(judgement, dependent)
+        drifted = bool(judgement.drifted.any() or dependent.columns)
         return Verdict(
             status="drift" if drifted else "ok",
             drifted=drifted,
             n=shown.n,
-            severity=self._severity(judgement),
-            features=self._evidence.describe(shown, judgement),
+            severity=self._severity(judgement, dependent),
+            features=self._evidence.describe(shown, judgement, dependent),
             new_episode=news.began,
             notify=news.notify,
+            pairs=dependent.pairs,
         )
 
     @property
@@ -171,34 +179,47 @@ class Monitor:
         effects = self._decision.smallest_effects(rows, slices)
         return dict(zip(self.reference.names, effects.tolist(), strict=True))
 
-    def _judge(self) -> Judgement:
-        sums = self.reference.scores.sums(self._pending.cells)
-        self._slices.append(self._decision.deseason(sums, self._pending_since_ms))
+    def _judge(self, shown: Counts) -> tuple[Judgement, Dependent]:
+        counts, since_ms = self._pending, self._pending_since_ms
         self._pending, self._pending_since_ms = Counts.empty(self.reference.binning), None
-        return self._decision.judge(self._slices)
+        sums = self.reference.scores.sums(counts.cells)
+        self._slices.append(self._decision.deseason(sums, since_ms))
+        judgement = self._decision.judge(self._slices)
+        if self._dependence is None:
+            return judgement, NOTHING
+        names = self.reference.names
+        explained = [names[j] for j in np.flatnonzero(judgement.drifted)]
+        pairs = self._dependence.add(counts, since_ms)
+        return judgement, self._dependence.attribute(
+            pairs, explained, shown if shown.moments is not None else counts
+        )
 
-    def _follow(self, judgement: Judgement) -> News:
+    def _follow(self, judgement: Judgement, dependent: Dependent) -> News:
         names = self.reference.names
         effects = {names[j]: float(judgement.effect[j]) for j in np.flatnonzero(judgement.drifted)}
+        effects |= {name: finding.effect for name, finding in dependent.columns.items()}
         news = follow(self._episode, effects)
         self._episode = news.episode
         return news
 
-    def _severity(self, judgement: Judgement) -> Severity:
+    def _severity(self, judgement: Judgement, dependent: Dependent) -> Severity:
         """Page when an output or the integrity of the data moved: a feature alone may do no harm."""
-        if not judgement.drifted.any():
+        if not judgement.drifted.any() and not dependent.columns:
             return "none"
+        named = np.array([name in dependent.columns for name in self.reference.names])
         outputs = np.array([role != "feature" for role in self.reference.roles])
-        return "page" if bool(np.any(judgement.drifted & outputs | judgement.integrity)) else "ticket"
+        harmful = (judgement.drifted | named) & outputs | judgement.integrity
+        return "page" if bool(harmful.any()) else "ticket"
 
     def to_bytes(self) -> bytes:
-        """Return the state, bound to the reference: 16 bytes a slice and component, for 16 slices."""
+        """Return the state, bound to the reference: for 16 slices 16 bytes a component and 8 a pair."""
         state = _State(
             fingerprint=self.reference.fingerprint,
             slices=[np.stack(sums).astype("<f8").tobytes() for sums in self._slices],
             pending=self._pending.to_bytes(),
             pending_since_ms=self._pending_since_ms,
             episode=self._episode,
+            pair_slices=[] if self._dependence is None else self._dependence.snapshot(),
         )
         return frame(_MAGIC, _VERSION, msgspec.msgpack.encode(state, order="deterministic"))
 
@@ -231,6 +252,8 @@ class Monitor:
                 )
             total, n = np.frombuffer(stored, dtype="<f8").reshape(2, components)
             monitor._slices.append(Sums(total.copy(), n.copy()))
+        if monitor._dependence is not None:
+            monitor._dependence.restore(state.pair_slices)
         monitor._pending.merge(Counts.from_bytes(state.pending))
         monitor._pending_since_ms = state.pending_since_ms
         monitor._episode = state.episode

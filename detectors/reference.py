@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from detectors.binning import Binning
 from detectors.building import build
 from detectors.calibration import Variation
 from detectors.columns import Kind
 from detectors.counts import Counts
+from detectors.moments import Products
+from detectors.pairs import PairScores, products_of
 from detectors.reference_file import ReferenceFile, Role, read, write
 from detectors.scores import Scores
 
@@ -48,6 +51,13 @@ class Reference:
         self.counts: Counts = content.counts(self.binning)
         self.scores = Scores(self.binning, self.counts.cells)
         self.variation: Variation = content.variation(self.scores)
+        self.pairs: PairScores | None = None
+        self.pair_variation: Variation | None = None
+        self._products: Products | None = None
+        if content.pairs:
+            self.pairs = content.pairs.scores(content.rows)
+            self.pair_variation = content.pairs.learned()
+            self._products = products_of(self.binning, self.scores, content.pairs.names)
 
     @classmethod
     def build(
@@ -60,6 +70,7 @@ class Reference:
         prediction: str | None = None,
         label: str | None = None,
         categorical: Iterable[str] = (),
+        pairs: bool | None = None,
         model: str | None = None,
         version: str | None = None,
     ) -> Reference:
@@ -80,6 +91,8 @@ class Reference:
         categorical
             Columns of numbers to treat as categories. Text and booleans always are; so are predictions and
             labels of at most 20 distinct whole numbers.
+        pairs
+            Whether to watch the correlations of numeric columns, at most 100 of them; by default up to 32.
 
         Raises
         ------
@@ -89,7 +102,7 @@ class Reference:
         roles: dict[str, Role] = dict.fromkeys(outputs, "score")
         roles |= {prediction: "prediction"} if prediction is not None else {}
         roles |= {label: "label"} if label is not None else {}
-        content = build(columns, roles, window_rows, timestamps_ms, frozenset(categorical))
+        content = build(columns, roles, window_rows, timestamps_ms, frozenset(categorical), pairs=pairs)
         content.model, content.version = model, version
         return cls(content)
 
@@ -141,4 +154,14 @@ class Reference:
 
     def count(self, columns: Mapping[str, Any]) -> Counts:
         """Encode and count raw columns: the shortest way from values to :meth:`Monitor.update_counts`."""
-        return Counts(self.binning.count(self.binning.encode(columns))[0])
+        return self.tally(self.binning.encode(columns))[0]
+
+    def tally(
+        self, encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp] | None = None, groups: int = 1
+    ) -> list[Counts]:
+        """Count the rows of encoded columns apart for each group, pairs too where they are watched.
+
+        Parameters and errors are those of :meth:`Binning.count`.
+        """
+        cells, moments = self.binning.tally(encoded, group, groups, products=self._products)
+        return [Counts(cells[g], None if moments is None else moments[g]) for g in range(groups)]

@@ -13,6 +13,7 @@ from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.calibration import Variation
 from detectors.counts import Counts
 from detectors.errors import FormatError
+from detectors.pairs import PairScores
 from detectors.scores import Scores
 from detectors.slots import SLOTS
 
@@ -46,6 +47,31 @@ class ColumnEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variation: ColumnVariation
 
 
+class PairsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pairs of numeric columns, in the order (0, 1), (0, 2), ... of ``names``.
+
+    ``first``, ``second`` and ``third`` are the sums over all rows of the products of their scores and of the
+    squares and cubes of those; the rest is their variation from window to window.
+    """
+
+    names: tuple[str, ...]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    third: tuple[int, ...]
+    chunks: int
+    chunk_rows: int
+    days: int
+    variation: ColumnVariation
+
+    def scores(self, rows: int) -> PairScores:
+        """Return the pairs' score components under a reference of so many rows."""
+        return PairScores(self.names, rows, np.array(self.first), np.array(self.second), np.array(self.third))
+
+    def learned(self) -> Variation:
+        """Return the variation, a component a pair."""
+        return _joined_variation([self.variation], self.chunks, self.chunk_rows, self.days)
+
+
 class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Content of a reference file."""
 
@@ -59,10 +85,13 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     days: int
     caveats: tuple[str, ...]
     columns: tuple[ColumnEntry, ...]
+    pairs: PairsEntry | msgspec.UnsetType = msgspec.UNSET
 
     def with_columns(self, columns: Sequence[ColumnEntry]) -> ReferenceFile:
-        """Return the same file with these columns only."""
-        return msgspec.structs.replace(self, columns=tuple(columns))
+        """Return the same file with these columns only; pairs stay where all their columns do."""
+        kept = {column.bins.name for column in columns}
+        pairs = self.pairs if self.pairs and kept.issuperset(self.pairs.names) else msgspec.UNSET
+        return msgspec.structs.replace(self, columns=tuple(columns), pairs=pairs)
 
     def counts(self, binning: Binning) -> Counts:
         """Return the reference's counts in the layout of ``binning``."""
@@ -81,31 +110,35 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
                     f"reference: variation of column {column.bins.name!r} has {len(column.variation.tau2)}"
                     f" components, its bins have {expected}: build the reference again"
                 )
-        profile = np.zeros((scores.owner.size, SLOTS))
-        start = 0
-        for part in parts:
-            for season in part.seasons:
-                profile[start + season.component] = season.hours
-            start += len(part.tau2)
-        return Variation(
-            chunks=self.chunks,
-            rows=self.chunk_rows,
-            days=self.days,
-            tau2=_joined([part.tau2 for part in parts]),
-            inertia=_joined([part.inertia for part in parts]),
-            dof=_joined([tuple(np.inf if x is None else x for x in part.dof) for part in parts]),
-            noise=_joined([part.noise for part in parts]),
-            profile=profile,
-        )
+        return _joined_variation(parts, self.chunks, self.chunk_rows, self.days)
+
+
+def _joined_variation(parts: Sequence[ColumnVariation], chunks: int, chunk_rows: int, days: int) -> Variation:
+    profile = np.zeros((sum(len(part.tau2) for part in parts), SLOTS))
+    start = 0
+    for part in parts:
+        for season in part.seasons:
+            profile[start + season.component] = season.hours
+        start += len(part.tau2)
+    return Variation(
+        chunks=chunks,
+        rows=chunk_rows,
+        days=days,
+        tau2=_joined([part.tau2 for part in parts]),
+        inertia=_joined([part.inertia for part in parts]),
+        dof=_joined([tuple(np.inf if x is None else x for x in part.dof) for part in parts]),
+        noise=_joined([part.noise for part in parts]),
+        profile=profile,
+    )
 
 
 def _joined(parts: list[tuple[float, ...]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.array([value for part in parts for value in part], dtype=np.float64)
 
 
-def column_variations(variation: Variation, scores: Scores) -> list[ColumnVariation]:
+def column_variations(variation: Variation, per_column: Sequence[int]) -> list[ColumnVariation]:
     """Divide a variation among the columns: the inverse of :meth:`ReferenceFile.variation`."""
-    bounds = np.cumsum([0, *scores.per_column]).tolist()
+    bounds = np.cumsum([0, *per_column]).tolist()
     parts = []
     for start, stop in pairwise(bounds):
         seasons = tuple(
@@ -147,7 +180,20 @@ def read(text: str | bytes) -> ReferenceFile:
         raise FormatError("reference: column names must be distinct: build the reference again")
     for column in content.columns:
         _check_column(column, content.rows)
+    if content.pairs:
+        _check_pairs(content.pairs, content.columns)
     return content
+
+
+def _check_pairs(pairs: PairsEntry, columns: Sequence[ColumnEntry]) -> None:
+    numeric = {column.bins.name for column in columns if isinstance(column.bins, NumericBins)}
+    if len(set(pairs.names)) != len(pairs.names) or not numeric.issuperset(pairs.names):
+        raise FormatError("reference: pairs: names must be distinct numeric columns: build it again")
+    expected = len(pairs.names) * (len(pairs.names) - 1) // 2
+    lengths = {len(pairs.first), len(pairs.second), len(pairs.third), len(pairs.variation.tau2)}
+    if lengths != {expected} or min(pairs.chunks, pairs.chunk_rows) < 1:
+        raise FormatError(f"reference: pairs: {len(pairs.names)} names need {expected} pairs: build it again")
+    _check_variation("reference: pairs:", pairs.variation)
 
 
 def _check_column(column: ColumnEntry, rows: int) -> None:
@@ -158,7 +204,10 @@ def _check_column(column: ColumnEntry, rows: int) -> None:
         )
     if sum(column.counts) != rows:
         raise FormatError(f"{where} counts sum to {sum(column.counts)}, rows is {rows}: build it again")
-    part = column.variation
+    _check_variation(where, column.variation)
+
+
+def _check_variation(where: str, part: ColumnVariation) -> None:
     lengths = {len(part.tau2), len(part.inertia), len(part.dof), len(part.noise)}
     if len(lengths) > 1:
         raise FormatError(

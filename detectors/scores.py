@@ -13,7 +13,7 @@ component of about D.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,31 @@ class Sums(NamedTuple):
 
     total: Floats
     n: Floats
+
+
+class Components(Protocol):
+    """What is decided on: components, each of one owner. :class:`Scores` says what the attributes are."""
+
+    owner: NDArray[np.intp]
+    per_column: tuple[int, ...]
+    share: Floats
+    scale: Floats
+    skew: Floats
+    reference: Sums
+
+    @property
+    def is_indicator(self) -> NDArray[np.bool_]:
+        """Tell indicators from scores of variance 1."""
+        ...
+
+    @property
+    def integrity(self) -> NDArray[np.bool_]:
+        """Tell the components that watch missing, invalid or unseen cells."""
+        ...
+
+    def effects(self, sums: Sums) -> Floats:
+        """Return the mean score per component in units of the reference's spread; 0 without rows."""
+        ...
 
 
 class Scores:
@@ -98,6 +123,11 @@ class Scores:
         total[hits] = cells[self.owner[hits], self.cell[hits]]
         n[hits] = cells.sum(axis=1)[self.owner[hits]]
         return Sums(total, n)
+
+    def weights(self, components: NDArray[np.intp]) -> Floats:
+        """Return the scores of every cell for some polynomial components, ``(components, K)``."""
+        weights: Floats = self._weights[np.searchsorted(self._smooth, components)]
+        return weights
 
     def effects(self, sums: Sums) -> Floats:
         """Return the mean score per component in units of the reference's spread; 0 without rows."""

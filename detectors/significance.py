@@ -107,3 +107,14 @@ def benjamini_hochberg(p: ArrayLike, q: float) -> tuple[NDArray[np.bool_], float
     passing = np.flatnonzero(np.sort(values) <= steps)
     level = float(steps[passing[-1]] if passing.size else steps[0])
     return values <= level, level
+
+
+def bonferroni(p: ArrayLike, q: float) -> tuple[NDArray[np.bool_], float]:
+    """Return which hypotheses fall at family-wise error rate ``q``, under any dependence, and the level.
+
+    >>> bonferroni([0.001, 0.04, 0.9], q=0.1)
+    (array([ True, False, False]), 0.0333)
+    """
+    values = np.asarray(p, dtype=np.float64)
+    level = q / max(values.size, 1)
+    return values <= level, level

@@ -23,15 +23,14 @@ def sentinelled(edges: tuple[float, ...]) -> NDArray[np.float64]:
     return np.array([[np.finfo(np.float64).min], *([edge] for edge in edges), [np.inf]])
 
 
-def count_numbers(
-    values: NDArray[np.float64], edges: NDArray[np.float64], group: NDArray[np.intp] | None, groups: int
+def count_ranks(
+    ranks: NDArray[np.uint8], width: int, group: NDArray[np.intp] | None, groups: int
 ) -> NDArray[np.int64]:
-    """Count numbers between :func:`sentinelled` ``edges``.
+    """Count what :func:`rank_numbers` gives; ``width`` is the number of value cells plus 3.
 
-    Returns int64 ``(groups, cells + 3)``: value cells, missing, invalid, (never) unseen.
+    Returns int64 ``(groups, width)``: value cells, missing, invalid, (never) unseen.
     """
-    width = len(edges) + 2
-    counts = _grouped_bincount(_ranks(values, edges), width, group, groups)
+    counts = _grouped_bincount(ranks, width, group, groups)
     tally = np.zeros((groups, width), dtype=np.int64)
     tally[:, :-3] = counts[:, -2:1:-1]
     tally[:, -3] = counts[:, 0]
@@ -39,8 +38,11 @@ def count_numbers(
     return tally
 
 
-def _ranks(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """0 for NaN, otherwise 1 + the number of edges above the value: 1 for inf, 2 for the topmost cell, ..."""
+def rank_numbers(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Rank numbers between :func:`sentinelled` ``edges``, from the top.
+
+    0 for NaN, otherwise 1 + the number of edges above the value: 1 for inf, 2 for the topmost cell, ...
+    """
     ranks = np.empty(values.size, dtype=np.uint8)
     rows = len(edges) + 1
     room = np.empty(rows * min(values.size, ROWS_AT_ONCE), dtype=np.bool_)

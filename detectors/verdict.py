@@ -35,7 +35,8 @@ class FeatureVerdict:
     threshold
         The effect at which this change would have been called drift, with the data at hand.
     component, lookback
-        What changed (``location``, ``scale``, ``skew``, ``tails`` or a cell's label), over how many slices.
+        What changed (``location``, ``scale``, ``skew``, ``tails``, a cell's label, or ``correlation``: its
+        histogram is as it was, what changed is how it depends on others), over how many slices.
     integrity
         Whether missing, invalid or unseen values went up significantly.
     n
@@ -73,7 +74,11 @@ class FeatureVerdict:
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """Two columns whose dependence changed: the score correlation of the reference and of the window."""
+    """Two columns whose dependence changed, and neither of them by itself.
+
+    The correlations are those of the location scores (close to Spearman's), of the reference and of the
+    window shown.
+    """
 
     names: tuple[str, str]
     drifted: bool

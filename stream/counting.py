@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import Counts, Reference
+from detectors import Reference
 from stream.codec import Batch, Block, Rejected
 from stream.keys import PaneKey
 from stream.panes import GroupedRows, Pane, group_rows
@@ -119,7 +119,7 @@ class BatchCounter:
     def _add_groups(self, block: Block, rows: GroupedRows, deltas: list[Delta]) -> None:
         reference, ts_ms = self.references[block.model, block.version], block.ts_ms
         groups = len(rows.partitions)
-        cells = reference.binning.count(block.columns, rows.group, groups)
+        counted = reference.tally(block.columns, rows.group, groups)
         oldest = np.full(groups, np.iinfo(np.int64).max)
         newest = np.full(groups, -1)
         np.minimum.at(oldest, rows.group, ts_ms)
@@ -127,7 +127,7 @@ class BatchCounter:
         for g in range(groups):
             delta = deltas[rows.partitions[g]]
             key = PaneKey(block.model, block.version, int(rows.starts_ms[g]), reference.fingerprint)
-            delta.panes[key] = Pane(Counts(cells[g]), int(oldest[g]), int(newest[g]))
+            delta.panes[key] = Pane(counted[g], int(oldest[g]), int(newest[g]))
             delta.totals["events"] += int(rows.sizes[g])
 
 

@@ -157,6 +157,7 @@ def _description(record: WindowRecord, names: list[str]) -> str:
 
 
 def _evidence(held: Incident, record: WindowRecord, names: list[str]) -> dict[str, Any]:
+    pairs = [pair for pair in record.pairs if not set(names).isdisjoint(pair["names"])]
     return {
         "window_start_ms": record.window_start_ms,
         "window_end_ms": record.window_end_ms,
@@ -165,4 +166,5 @@ def _evidence(held: Incident, record: WindowRecord, names: list[str]) -> dict[st
         "source": record.source,
         "incident_features": held.features,
         "features": [{"name": name, **record.features[name]} for name in names if name in record.features],
+        **({"pairs": pairs} if pairs else {}),
     }

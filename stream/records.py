@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from detectors import FeatureVerdict
+from detectors import FeatureVerdict, PairVerdict
 from stream.alerts import digest
 from stream.messages import Message
 
@@ -22,6 +22,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` tells whether inference or label events were counted; ``n`` is the number of events in
     ``[window_start_ms, window_end_ms)``; ``revision`` grows when late events restate the window.
+    ``pairs`` are those whose dependence changed though neither column did; not part of a restated window.
     ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when restated.
     """
 
@@ -38,6 +39,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     closed_by: str = "watermark"
     reference: str = ""
+    pairs: list[dict[str, Any]] = []
 
     @property
     def id(self) -> str:
@@ -63,6 +65,11 @@ def features_of(
 ) -> dict[str, dict[str, Any]]:
     """The verdicts of features as plain values, by name; drifted ones with the smallest ``visible`` shift."""
     return {feature.name: _plain(feature, visible) for feature in features}
+
+
+def pairs_of(pairs: Iterable[PairVerdict]) -> list[dict[str, Any]]:
+    """The verdicts of pairs as plain values."""
+    return [msgspec.to_builtins(pair) for pair in pairs]
 
 
 def _plain(feature: FeatureVerdict, visible: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

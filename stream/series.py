@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from detectors import Counts, Monitor, Reference
 from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
-from stream.records import WindowRecord, features_of
+from stream.records import WindowRecord, features_of, pairs_of
 from stream.windows import WindowSpec
 
 POWER_SLICES = (1, 10)
@@ -126,7 +126,8 @@ class Series:
         memory = Evaluated(window.whole.n, 0, verdict.status, verdict.severity, drifted)
         rows = max(window.newest.n, self.plan.min_samples)
         visible = smallest_visible(self.monitor, rows) if drifted else {}
-        record = self._record(window, memory, features_of(verdict.features, visible))
+        features = features_of(verdict.features, visible)
+        record = self._record(window, memory, features, pairs_of(verdict.pairs))
         self._remember(window.end_ms, memory)
         return record, self.book.update(record)
 
@@ -159,7 +160,11 @@ class Series:
         return self.last_end_ms - self.plan.restate_ms - self.plan.windows.size_ms
 
     def _record(
-        self, window: ClosedWindow, memory: Evaluated, features: dict[str, dict[str, object]]
+        self,
+        window: ClosedWindow,
+        memory: Evaluated,
+        features: dict[str, dict[str, object]],
+        pairs: Sequence[dict[str, object]] = (),
     ) -> WindowRecord:
         return WindowRecord(
             model=self.plan.model,
@@ -172,6 +177,7 @@ class Series:
             severity=memory.severity,
             drifted=memory.drifted,
             features=features,
+            pairs=list(pairs),
             revision=memory.revision,
             closed_by=window.closed_by,
             reference=self.reference.fingerprint,

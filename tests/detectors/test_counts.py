@@ -88,7 +88,7 @@ def test_well_framed_nonsense_is_noticed():
     for wrong in (b"", payload[:-1], payload[:-3] + b"\x03" + payload[-2:]):
         with pytest.raises(CorruptBytes):
             Counts.from_bytes(frame(b"DSCT", 1, wrong))
-    with pytest.raises(CorruptBytes, match="version 2"):
-        Counts.from_bytes(frame(b"DSCT", 2, payload))
+    with pytest.raises(CorruptBytes, match="version 3"):
+        Counts.from_bytes(frame(b"DSCT", 3, payload))
     with pytest.raises(CorruptBytes, match="magic"):
         Counts.from_bytes(frame(b"DSMN", 1, payload))

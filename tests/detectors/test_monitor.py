@@ -196,7 +196,8 @@ def test_state_goes_through_bytes_without_a_trace(reference):
         twin = Monitor.from_bytes(monitor.to_bytes(), reference)
         assert twin.to_bytes() == monitor.to_bytes()
         assert twin.update(columns, timestamp_ms=step) == monitor.update(columns, timestamp_ms=step)
-    assert len(monitor.to_bytes()) < 16 * 16 * reference.scores.owner.size + 4096
+    numbers = 16 * reference.scores.owner.size + 8 * reference.pairs.owner.size
+    assert len(monitor.to_bytes()) < 16 * numbers + 4096
 
 
 def test_the_same_rows_in_other_batches_give_the_same_bits(reference):
