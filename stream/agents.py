@@ -24,6 +24,9 @@ from stream.messages import Notice, home_partition
 log = logging.getLogger(__name__)
 LOOK_S = 0.25
 BACKOFF_S = 1.0
+# A broker that has just restarted may not know the topic yet, and then Faust assigns nothing to anybody. It
+# assigns anew when it sees the topic; by default the client looks every five minutes.
+METADATA_MAX_AGE_MS = 10_000
 _NOTICE = msgspec.json.Decoder(Notice)
 
 
@@ -87,6 +90,7 @@ class EvaluationAgents:
             broker_heartbeat_interval=spec.session_timeout_s / 4,
             broker_max_poll_interval=300.0,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
             topic_disable_leader=True,
             topic_allow_declare=False,
             autodiscover=False,
