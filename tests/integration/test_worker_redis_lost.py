@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +72,25 @@ def test_redis_killed_and_restarted_under_load(pipeline: Pipeline, redis: Embedd
     settled(pipeline, pipeline.reader("metrics"), ledger)
     assert worker.metric("driftstream_partitions_paused") == 0
     assert worker.metric("driftstream_events_total") == EVENTS
+    assert worker.process.poll() is None
+    assert "Traceback" not in worker.log
+
+
+def test_redis_frozen_until_replies_are_given_up(pipeline: Pipeline, redis: EmbeddedRedis) -> None:
+    """What was under way is done once Redis goes on, after the worker has stopped waiting for it."""
+    ledger = Ledger(EVENTS, seed=5)
+    producer, topic, stream = pipeline.producer(), pipeline.topics["inference"], ledger.stream()
+    worker = pipeline.ready_worker()
+    send(producer, topic, (next(stream) for _ in range(EVENTS // 2)))
+    eventually(lambda: pipeline.total("events") > 0, "events to be counted")
+    assert redis.pid is not None
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        send(producer, topic, stream)
+        eventually(lambda: worker.get("/readyz")[0] == 503, "the worker to say that it cannot count")
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    settled(pipeline, pipeline.reader("metrics"), ledger)
     assert worker.process.poll() is None
     assert "Traceback" not in worker.log
 

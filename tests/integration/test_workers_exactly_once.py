@@ -18,6 +18,7 @@ from tests.integration.pipeline import (
     Pipeline,
     WorkerProcess,
     eventually,
+    header,
     last_revisions,
     send,
     synthetic_reference,
@@ -78,6 +79,8 @@ def test_every_event_is_counted_once_through_five_kills(
                 f"({len(restated)} restated); behind at the kills: {caught}"
             )
         assert windows == dict(ledger.windows)
+        contents = {(header(record, "id"), record.value()) for record in metrics.records}
+        assert len(contents) == len({name for name, _ in contents}), "one id, two contents"
         assert counted(pipeline) == EVENTS
         # While this test waits for the worker it has killed the stream is quiet: windows may close early.
         first = {record["window_start_ms"]: record for record in records if record["revision"] == 0}
