@@ -47,6 +47,7 @@ from stream.store_redis import RedisStore
 from stream.web import serve
 
 log = logging.getLogger(__name__)
+log_client = logging.getLogger("librdkafka")
 Stage = Literal["ingest", "evaluate"]
 STALE_S = 60.0
 REDIS_TIMEOUT_S = 10.0
@@ -177,7 +178,7 @@ class Worker:
         )
 
     def _sink(self) -> KafkaSink:
-        return KafkaSink(Producer(producer_config(self.settings)))
+        return KafkaSink(Producer(producer_config(self.settings), logger=log_client))
 
     def _route(self) -> AlertRoute:
         return AlertRoute(self.settings.topics.alerts, self.settings.alerts.runbook_base_url)
@@ -212,7 +213,7 @@ class Worker:
 
     def _build_ingest(self, panes_partitions: int) -> Ingest:
         settings, store, sink = self.settings, self._store(), self._sink()
-        consumer = Consumer(consumer_config(settings) | {"enable.partition.eof": True})
+        consumer = Consumer(consumer_config(settings) | {"enable.partition.eof": True}, logger=log_client)
         committer = Committer(
             store=store,
             sink=sink,

@@ -21,7 +21,7 @@ def test_the_consumer_never_commits_or_resets_by_itself() -> None:
     assert config["auto.offset.reset"] == "error"
     assert config["partition.assignment.strategy"] == "cooperative-sticky"
     assert config["fetch.queue.backoff.ms"] == 5
-    assert config["queued.max.messages.kbytes"] == 65_536
+    assert config["queued.max.messages.kbytes"] == 16_384
     assert (config["session.timeout.ms"], config["heartbeat.interval.ms"]) == (10_000, 3000)
 
 
