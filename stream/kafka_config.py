@@ -54,8 +54,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "client.id": CLIENT_ID,
         "fetch.queue.backoff.ms": 5,  # the default of 1000 halves the throughput of a draining consumer
-        # Small replies stay in cache: a fifth less CPU an event (benchmarks.ingest) and 70 MiB less memory. It
-        # bounds a broker's rate to 1 MiB a round trip: raise it where the broker is far away.
+        # Small replies stay in cache: a fifth less CPU an event (benchmarks.ingest) and 70 MiB less memory.
+        # They bound a broker's rate to 1 MiB a round trip: raise it where the broker is far away.
         "fetch.max.bytes": 2**20,
         **_properties(settings, without=_PRODUCER_ONLY),
         "group.id": consumer.group,
