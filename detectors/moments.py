@@ -72,10 +72,9 @@ class Products:
             bounds = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=groups))))
         scores = self._scores(ranks)
         total = np.zeros((groups, len(scores), len(scores)), dtype=np.int64)
-        step = min(max(ONE_THREAD // len(scores) ** 2, 256), ROWS_AT_ONCE)
         for g in range(groups):
-            for start in range(bounds[g], bounds[g + 1], step):
-                part = scores[:, start : min(start + step, bounds[g + 1])]
+            for start in range(bounds[g], bounds[g + 1], ROWS_AT_ONCE):
+                part = scores[:, start : min(start + ROWS_AT_ONCE, bounds[g + 1])]
                 total[g] += _products(part, power).astype(np.int64)
         left, right = self.pairs
         return total[:, left, right]
@@ -101,4 +100,9 @@ def _products(scores: NDArray[np.int8], power: int) -> Floats | NDArray[np.float
         return double @ double.T
     single = scores.astype(np.float32)
     # Of an array and its own transpose, BLAS computes half and takes twice as long: few columns, many rows.
-    return single @ single.copy().T
+    other = single.copy()
+    total = np.zeros((len(single), len(single)), dtype=np.float32)
+    step = max(ONE_THREAD // total.size, 1)
+    for start in range(0, single.shape[1], step):
+        total += single[:, start : start + step] @ other[:, start : start + step].T
+    return total
