@@ -49,7 +49,7 @@ def pipeline(tmp_path: Path, kafka: EmbeddedKafka, redis_url: str, reference: Pa
         kafka,
         redis_url,
         references={"insects": [reference]},
-        time={"out_of_orderness": "5s", "idle_after": "5s"},
+        time={"out_of_orderness": "5s", "idle_after": "3s"},
         defaults={"window": "10s", "slide": "10s", "grace": "5s"},
     ) as pipeline:
         yield pipeline

@@ -65,12 +65,13 @@ def test_redis_killed_and_restarted_under_load(pipeline: Pipeline, redis: Embedd
     redis.kill()
     send(producer, topic, stream)
     eventually(lambda: worker.get("/readyz")[0] == 503, "the worker to say that it cannot count")
-    assert worker.metric("driftstream_partitions_paused") == 2 * pipeline.partitions
+    paused = "driftstream_partitions_paused"
+    eventually(lambda: worker.metric(paused) == 2 * pipeline.partitions, "every partition to be paused")
     assert worker.get("/livez")[0] == 200
     redis.start()
     worker.await_ready()
     settled(pipeline, pipeline.reader("metrics"), ledger)
-    assert worker.metric("driftstream_partitions_paused") == 0
+    eventually(lambda: worker.metric(paused) == 0, "every partition to be resumed")
     assert worker.metric("driftstream_events_total") == EVENTS
     assert worker.process.poll() is None
     assert "Traceback" not in worker.log

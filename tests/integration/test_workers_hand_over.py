@@ -63,7 +63,7 @@ def test_workers_that_come_and_go_under_load(tmp_path: Path, kafka: EmbeddedKafk
     with Pipeline(tmp_path, kafka, redis_url, references={"m": [synthetic_reference()]}) as pipeline:
         producer, topic, stream = pipeline.producer(), pipeline.topics["inference"], ledger.stream()
         steady, guest = pipeline.ready_worker(name="steady"), pipeline.worker(name="guest")
-        for _ in range(3):
+        for _ in range(2):
             send(producer, topic, (next(stream) for _ in range(EVENTS // 4)))
             eventually(
                 lambda: guest.metric("driftstream_partitions_assigned") > 0, "it to own some", timeout_s=90
