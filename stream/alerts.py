@@ -22,7 +22,6 @@ RUNBOOKS = {
     "label_drift": "the distribution of labels moved",
     "data_quality": "missing, invalid or never-seen values moved",
     "data_loss": "records were lost before they could be counted",
-    "unknown_model": "events of a model that nobody configured",
 }
 KINDS = tuple(RUNBOOKS)
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -56,7 +55,8 @@ class AlertRoute:
 class Alert:
     """One notification of an incident.
 
-    ``window_end_ms`` is the window that caused it, ``revision`` tells apart the notifications of one window.
+    ``window_end_ms`` is the window that caused it, ``revision`` tells apart the notifications of one window,
+    ``labels`` say what it is about when that is no model.
     """
 
     kind: str
@@ -71,27 +71,28 @@ class Alert:
     window_end_ms: int
     revision: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return self.labels or {"model": self.model, "version": self.version}
 
     @property
     def fingerprint(self) -> str:
         """Identity of the incident: the same from firing to resolved."""
-        return digest(self.model, self.version, self.kind, self.starts_at_ms)[:16]
+        return digest(*self._about.values(), self.kind, self.starts_at_ms)[:16]
 
     @property
     def id(self) -> str:
         """Identity of this notification."""
-        return digest(self.model, self.version, self.kind, self.status, self.window_end_ms, self.revision)
+        about = self._about.values()
+        return digest(*about, self.kind, self.status, self.window_end_ms, self.revision)
 
     def body(self, runbook_base_url: str) -> dict[str, Any]:
         """The JSON body."""
         return {
             "status": self.status,
-            "labels": {
-                "alertname": self.kind,
-                "model": self.model,
-                "version": self.version,
-                "severity": self.severity,
-            },
+            "labels": {"alertname": self.kind, "severity": self.severity, **self._about},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
@@ -109,14 +110,14 @@ class Alert:
             "ce_specversion": "1.0",
             "ce_id": self.id,
             "ce_type": EVENT_TYPE,
-            "ce_source": f"/driftstream/models/{self.model}",
+            "ce_source": f"/driftstream/models/{self.model}" if self.model else "/driftstream/ingest",
             "ce_subject": self.kind,
             "ce_time": rfc3339(self.window_end_ms),
             "content-type": "application/json",
         }
         return Message(
             route.topic,
-            self.model.encode(),
+            (self.model or self.kind).encode(),
             _JSON.encode(self.body(route.runbook_base_url)),
             [(name, value.encode()) for name, value in headers.items()],
         )
@@ -128,7 +129,7 @@ def data_loss(*, topic: str, partition: int, first: int, lost: int, at_ms: int) 
     return Alert(
         kind="data_loss",
         status="firing",
-        model=topic,
+        model="",
         version="",
         severity="page",
         summary=f"{lost} records of {where} were deleted by retention before they were counted",
@@ -137,5 +138,6 @@ def data_loss(*, topic: str, partition: int, first: int, lost: int, at_ms: int) 
         ends_at_ms=None,
         window_end_ms=at_ms,
         revision=first,
+        labels={"topic": topic, "partition": str(partition)},
         evidence={"topic": topic, "partition": partition, "first_offset": first, "lost": lost},
     )

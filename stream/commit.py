@@ -122,6 +122,7 @@ class Committer:
         owned.landed(commit)
         if commit.totals.get("lost"):
             self._metrics.lost(owned.topic, commit.totals["lost"])
+            self._metrics.alert("data_loss", "firing")
 
     def _notices(self, owned: OwnedPartition) -> list[Message]:
         closes_at = {

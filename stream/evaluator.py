@@ -211,9 +211,8 @@ class Evaluator:
                 evaluated += len(ends[:WINDOWS_PER_COMMIT])
             self._restate(held, key)
             if not (held.open[key].closed_by(watermark.ms) or held.restate[key]):
-                self._retire(
-                    held, key, watermark.data_ms
-                )  # never a pane whose window still waits for its turn
+                # never a pane whose window still waits for its turn
+                self._retire(held, key, watermark.data_ms)
         return evaluated
 
     def _fill_gaps(self, held: _Held, key: SeriesKey, ends: Sequence[int]) -> bool:

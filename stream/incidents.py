@@ -1,4 +1,4 @@
-"""Incidents: one change, one incident; pending, firing, resolved. Pure: records in, alerts out.
+"""Incidents: one change, one incident, firing until resolved. Pure: records in, alerts out.
 
 An incident of a kind opens with the first drifted window. It is told again only when it gets worse (the
 number of its features or its largest effect has doubled since it was told, or its severity rose) or after

@@ -226,6 +226,8 @@ class Ingest:
 
     def _hold(self, reason: Exception) -> None:
         self._next_flush_ms = monotonic_ms() + int(HOLD_S * 1000)
+        for topic in {owned.topic for owned in self.assignment}:
+            self._metrics.commits_total.labels(topic, "error").inc()
         if not self._held:
             log.error('commit failed, intake paused reason="%s"', reason)
             self._held = True

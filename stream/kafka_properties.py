@@ -24,7 +24,7 @@ OWNED: Final = {
     "enable.auto.commit": "offsets commit together with the counts",
     "enable.auto.offset.store": "offsets commit together with the counts",
     "auto.commit.interval.ms": "offsets commit together with the counts; see ingest.flush_interval",
-    "enable.partition.eof": "driftstream reads the end of a partition from its watermarks",
+    "enable.partition.eof": "driftstream listens for the ends of partitions itself",
     "group.id": "set consumer.group",
     "group.instance.id": "set consumer.instance_id",
     "group.protocol": "set consumer.protocol",

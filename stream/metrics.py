@@ -93,7 +93,7 @@ class Metrics:
         topic = ("topic",)
         self.events_total = counter("events", "Events decoded and counted.", ("topic", "model"))
         self.events_rejected_total = counter("events_rejected", "Dead-lettered records.", ("topic", "reason"))
-        self.events_late_total = counter("events_late", "Events behind their closed window.", topic)
+        self.events_late_total = counter("events_late", "Events too late to restate their window.", topic)
         self.timestamp_fallbacks_total = counter("timestamp_fallbacks", "Events given record time.", topic)
         self.unknown_model_events_total = counter("unknown_model_events", "Events without reference.", topic)
         self.records_lost_total = counter("records_lost", "Records deleted before they were read.", topic)
@@ -151,7 +151,9 @@ class Metrics:
         )
 
     def _declare_process(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
-        self.alerts_published_total = counter("alerts_published", "Delivered alerts.", ("kind", "status"))
+        self.alerts_published_total = counter(
+            "alerts_published", "Alerts committed to an outbox.", ("kind", "status")
+        )
         self.outbox_size = gauge("outbox_size", "Messages committed and not yet delivered.", ("outbox",))
         self.readiness = gauge("ready", "1 when the worker is ready, as /readyz says.")
         self.build_info = gauge("build_info", "1, labelled with the running version.", ("version",))
@@ -310,7 +312,7 @@ class Metrics:
     # Publish, process
 
     def alert(self, kind: str, status: str) -> None:
-        """Count one delivered alert, ``firing`` or ``resolved``."""
+        """Count one alert that is committed, to be delivered: ``firing`` or ``resolved``."""
         self.alerts_published_total.labels(kind, status).inc()
 
     def outbox(self, name: str, size: int) -> None:

@@ -44,7 +44,10 @@ class TopicSettings(Section):
     )
     alerts: Topic = Field(default="drift.alerts", description="alerts for on-call, written")
     metrics: Topic = Field(default="drift.metrics", description="one record per evaluated window, written")
-    actions: Topic = Field(default="drift.actions", description="retrain and rollback requests, written")
+    actions: Topic = Field(
+        default="drift.actions",
+        description="reserved for retrain and rollback requests; nothing is written yet",
+    )
     panes: Topic = Field(default="drift.panes", description="notices between ingest and evaluation")
     dlq_suffix: Topic = Field(
         default=".dlq", description="an undecodable record of topic T goes to T plus this"
@@ -97,7 +100,7 @@ class ConsumerSettings(Section):
     max_poll_interval_ms: SpanMs = Field(
         default=5 * _MINUTE,
         alias="max_poll_interval",
-        description="a stuck worker loses its partitions after this; a fifth of it bounds the last flush",
+        description="a stuck worker loses its partitions after this",
     )
     instance_id: Annotated[str | None, EmptyIsNone] = Field(
         default=None,
@@ -207,7 +210,7 @@ class ModelDefaults(Section):
         default=30 * _SECOND, alias="grace", description="how long after its end a window accepts events"
     )
     min_samples: Count = Field(
-        default=50, description="a window with fewer events is merged with the next ones"
+        default=50, description="a slide with fewer events is judged together with the next ones"
     )
     min_effect: float = Field(
         default=0.05,

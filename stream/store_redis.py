@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, cast
@@ -15,6 +16,7 @@ from stream.panes import Pane
 from stream.store import Claim, PartitionCommit, Sequenced
 from stream.watermarks import PartitionClock
 
+log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
 CLAIM_FIELDS = ("offset", "watermark", "sequence")
 CLAIM = (_LUA / "claim.lua").read_text()
@@ -33,7 +35,7 @@ def _text(value: int | None) -> str:
 
 
 class RedisStore:
-    """Partition and model state on one Redis (or one Redis Cluster).
+    """Partition and model state on one Redis.
 
     Parameters
     ----------
@@ -87,8 +89,9 @@ class RedisStore:
             return None
         try:
             return Pane.from_bytes(data)
-        except CorruptState:
+        except CorruptState as exc:
             self.quarantined += 1
+            log.error('pane quarantined, its window lacks it reason="%s"', exc)
             return None
 
     def commit(self, topic: str, commits: Mapping[int, PartitionCommit]) -> dict[int, Exception | None]:

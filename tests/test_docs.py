@@ -107,8 +107,7 @@ def test_topics_and_alert_kinds_are_all_named() -> None:
     assert topics == {name for name in names.all if not name.endswith(names.dlq_suffix)} | {"<input>.dlq"}
     assert inputs <= topics
     kinds = {name for row in rows("Alerts out") for name in re.findall(r"^`([^`]+)`", row[0])}
-    assert kinds <= set(KINDS)
-    assert set(KINDS) - kinds <= {"unknown_model"}
+    assert kinds == set(KINDS)
 
 
 def test_defaults_are_those_of_the_configuration() -> None:

@@ -145,3 +145,13 @@ def test_lost_records_are_told_with_their_offsets() -> None:
     assert "inference[3]" in alert.summary
     assert alert.evidence["lost"] == 50
     assert alert.kind in KINDS
+    body = alert.body("docs/runbooks/")
+    assert body["labels"] == {
+        "alertname": "data_loss",
+        "severity": "page",
+        "topic": "inference",
+        "partition": "3",
+    }
+    other = data_loss(topic="inference", partition=4, first=100, lost=50, at_ms=MINUTE)
+    assert other.id != alert.id
+    assert other.fingerprint != alert.fingerprint
