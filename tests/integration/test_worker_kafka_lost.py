@@ -10,15 +10,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
-from tests.integration.pipeline import (
-    Ledger,
-    Pipeline,
-    eventually,
-    last_revisions,
-    send,
-    synthetic_reference,
-    values,
-)
+from tests.integration.ledger import Ledger
+from tests.integration.pipeline import Pipeline, eventually, last_revisions, send, synthetic_reference, values
 
 pytestmark = pytest.mark.services
 EVENTS = 60_000

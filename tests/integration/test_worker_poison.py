@@ -10,7 +10,8 @@ from confluent_kafka import Message
 
 from stream.dead_letters import SHORT_VALUE
 from stream.embedded import EmbeddedKafka
-from tests.integration.pipeline import Ledger, Pipeline, event, eventually, header, send, synthetic_reference
+from tests.integration.ledger import Ledger, event
+from tests.integration.pipeline import Pipeline, eventually, header, send, synthetic_reference
 
 pytestmark = pytest.mark.services
 

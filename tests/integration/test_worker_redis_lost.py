@@ -11,15 +11,8 @@ import pytest
 from redis import Redis
 
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
-from tests.integration.pipeline import (
-    Ledger,
-    Pipeline,
-    Reader,
-    eventually,
-    last_revisions,
-    send,
-    synthetic_reference,
-)
+from tests.integration.ledger import Ledger
+from tests.integration.pipeline import Pipeline, Reader, eventually, last_revisions, send, synthetic_reference
 
 pytestmark = pytest.mark.services
 EVENTS = 100_000

@@ -12,16 +12,8 @@ import pytest
 from redis import Redis
 
 from stream.embedded import EmbeddedKafka
-from tests.integration.pipeline import (
-    Ledger,
-    Pipeline,
-    event,
-    eventually,
-    last_revisions,
-    send,
-    synthetic_reference,
-    values,
-)
+from tests.integration.ledger import Ledger, event
+from tests.integration.pipeline import Pipeline, eventually, last_revisions, send, synthetic_reference, values
 
 pytestmark = pytest.mark.services
 WINDOW_MS = 10_000

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from stream.embedded import EmbeddedKafka
+from tests.integration.ledger import Ledger
 from tests.integration.pipeline import (
-    Ledger,
     Pipeline,
     WorkerProcess,
     eventually,

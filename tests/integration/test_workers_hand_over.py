@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream.embedded import EmbeddedKafka
-from tests.integration.pipeline import Ledger, Pipeline, eventually, last_revisions, send, synthetic_reference
+from tests.integration.ledger import Ledger
+from tests.integration.pipeline import Pipeline, eventually, last_revisions, send, synthetic_reference
 
 pytestmark = pytest.mark.services
 EVENTS = 120_000
