@@ -137,7 +137,14 @@ class RedisStore:
 
     def _messages(self, key: str) -> list[Sequenced]:
         stored = cast("list[tuple[bytes, float]]", self.client.zrange(key, 0, -1, withscores=True))
-        return [(int(score), Message.from_bytes(data)) for data, score in stored]
+        messages: list[Sequenced] = []
+        for data, score in stored:
+            try:
+                messages.append((int(score), Message.from_bytes(data)))
+            except CorruptState as exc:
+                self.quarantined += 1
+                log.error('message quarantined, it is not published key="%s" reason="%s"', key, exc)
+        return messages
 
     # ---- evaluate
 

@@ -11,7 +11,7 @@ import redis
 
 from detectors import Counts
 from stream.errors import Conflict, Fenced, OffsetMismatch
-from stream.keys import PaneKey, PartitionKeys
+from stream.keys import ModelKeys, PaneKey, PartitionKeys
 from stream.messages import Message
 from stream.panes import Pane
 from stream.store import PartitionCommit
@@ -22,6 +22,7 @@ from stream.watermarks import PartitionClock
 TOPIC = "inference"
 KEY = PaneKey("m", "v1", 60_000, "f")
 NOTE = Message("panes", b"m", b"{}")
+NOTE_TOO = Message("panes", b"m", b"[]")
 Store = MemoryStore | RedisStore
 
 
@@ -170,6 +171,16 @@ def test_a_damaged_pane_is_quarantined(redis_url: str) -> None:
         committed(store)
         client.setrange(PartitionKeys("q", TOPIC, 0).pane(KEY), 20, b"\xff\xff\xff")
         assert store.load_panes(TOPIC, 0, [KEY]) == {}
+        assert store.quarantined == 1
+
+
+@pytest.mark.services
+def test_a_damaged_message_does_not_hold_the_others_up(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        store = RedisStore(client, prefix="q")
+        store.decide("m", 0, b"state", [(1, NOTE), (3, NOTE_TOO)])
+        client.zadd(ModelKeys("q", "m").outbox, {b"damaged": 2})
+        assert store.outbox("m") == [(1, NOTE), (3, NOTE_TOO)]
         assert store.quarantined == 1
 
 
