@@ -151,9 +151,7 @@ class Metrics:
         )
 
     def _declare_process(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
-        self.alerts_published_total = counter(
-            "alerts_published", "Alerts committed to an outbox.", ("kind", "status")
-        )
+        self.alerts_published_total = counter("alerts_published", "Alerts to deliver.", ("kind", "status"))
         self.outbox_size = gauge("outbox_size", "Messages committed and not yet delivered.", ("outbox",))
         self.readiness = gauge("ready", "1 when the worker is ready, as /readyz says.")
         self.build_info = gauge("build_info", "1, labelled with the running version.", ("version",))
