@@ -39,7 +39,9 @@ class Products:
     def __init__(self, columns: Sequence[int], scores: Floats, value_cells: Sequence[int]) -> None:
         self.slots = {column: slot for slot, column in enumerate(columns)}
         self.pairs = np.triu_indices(len(columns), 1)
+        self._columns = np.array(columns, dtype=np.intp)
         whole = np.clip(np.rint(scores * UNIT), -LARGEST, LARGEST).astype(np.int8)
+        self._whole = whole.astype(np.int64)
         self._tables = [
             _by_rank(row[:cells]).tobytes() for row, cells in zip(whole, value_cells, strict=True)
         ]
@@ -47,6 +49,11 @@ class Products:
     def __len__(self) -> int:
         """Return the number of pairs."""
         return int(self.pairs[0].size)
+
+    def single(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sums of the scores themselves, of cells ``(..., d, K)``: int64 ``(..., m)``."""
+        sums: NDArray[np.int64] = np.einsum("...jk,jk->...j", cells[..., self._columns, :], self._whole)
+        return sums
 
     def room(self, rows: int) -> NDArray[np.uint8]:
         """Return where the ranks of ``rows`` rows are to be put, ``(m, rows)``; all missing at first."""

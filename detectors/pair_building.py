@@ -13,7 +13,6 @@ from detectors.binning import Binning
 from detectors.calibration import Variation, calibrate
 from detectors.chunks import Chunks
 from detectors.errors import BuildError
-from detectors.moments import UNIT, Products
 from detectors.pairs import DEFAULT_MOST, MOST, PairScores, pairable, products_of
 from detectors.reference_file import PairsEntry, column_variations
 from detectors.scores import Scores
@@ -47,7 +46,8 @@ def build_pairs(
     products = products_of(binning, scores, names)
     ranks = binning.ranks(encoded, products)
     sums = [products.sum(ranks, power=power)[0] for power in (1, 2, 3)]
-    variation = _calibrate(products, ranks, PairScores(names, ranks.shape[1], *sums), chunks)
+    pairs = PairScores(names, products, ranks.shape[1], sums)
+    variation = _calibrate(binning, encoded, ranks, pairs, chunks)
     first, second, third = (tuple(each.tolist()) for each in sums)
     return PairsEntry(
         names=tuple(names),
@@ -61,16 +61,24 @@ def build_pairs(
     )
 
 
-def _calibrate(products: Products, ranks: NDArray[np.uint8], pairs: PairScores, chunks: Chunks) -> Variation:
+def _calibrate(
+    binning: Binning,
+    encoded: Mapping[str, NDArray[Any]],
+    ranks: NDArray[np.uint8],
+    pairs: PairScores,
+    chunks: Chunks,
+) -> Variation:
+    products = pairs.products
     number, oldest = chunks.number, max(chunks.number - MOST_NUMBERS // len(products), 0)
     sizes = np.bincount(chunks.of_row[chunks.of_row >= oldest] - oldest, minlength=number - oldest)
     effects = np.empty((number - oldest, len(products)))
     for first in range(oldest, number, CHUNKS_AT_ONCE):
         stop = min(first + CHUNKS_AT_ONCE, number)
         inside = chunks.rows(first, stop)
-        sums = products.sum(ranks[:, inside], chunks.of_row[inside] - first, stop - first)
-        mean = sums / UNIT**2 / np.maximum(sizes[first - oldest : stop - oldest, None], 1)
-        effects[first - oldest : stop - oldest] = (mean - pairs.correlation) / pairs.spread
+        part = {name: values[inside] for name, values in encoded.items()}
+        group, groups = chunks.of_row[inside] - first, stop - first
+        cells, moments = binning.count(part, group, groups), products.sum(ranks[:, inside], group, groups)
+        effects[first - oldest : stop - oldest] = pairs.deviations(cells, moments)
     noise = np.divide(1.0, sizes[:, None], out=np.full((sizes.size, 1), np.inf), where=sizes[:, None] > 0)
     times = None if chunks.times_ms is None else chunks.times_ms[oldest:]
     return calibrate(effects, np.broadcast_to(noise, effects.shape), sizes, times)

@@ -1,7 +1,8 @@
 r"""Pairs: which numeric columns depend on each other, and how surprising a change of that is.
 
-The score of a pair is the product of its two columns' location scores (:mod:`detectors.moments`), brought to
-mean 0 and variance 1 under the reference: one smooth component a pair, decided on like any other.
+The score of a pair is the product of its two columns' location scores (:mod:`detectors.moments`), each less
+its mean over the slice, so that two columns that merely wander together do not correlate by it. Brought to
+mean 0 and variance 1 under the reference, it is one smooth component a pair, decided on like any other.
 Correlations break where joins go wrong, units change or columns get swapped, and no histogram shows it.
 """
 
@@ -54,17 +55,17 @@ class PairScores:
 
     Parameters
     ----------
-    names
-        Columns whose pairs are watched, m of them.
+    names, products
+        Columns whose pairs are watched, m of them, and their scores.
     rows
         Rows of the reference.
-    first, second, third
-        Over the reference, sums of the products and of their squares and cubes, int64 ``(pairs,)``.
+    powers
+        Over the reference, sums of the products and of their squares and cubes, int64 ``(pairs,)`` each.
 
     Attributes
     ----------
     correlation
-        Mean product under the reference, ``(P,)``.
+        Mean product under the reference, where the scores have mean 0, ``(P,)``.
     spread
         Standard deviation of a row's product under the reference; what turns an effect into a correlation.
     """
@@ -72,20 +73,21 @@ class PairScores:
     def __init__(
         self,
         names: Sequence[str],
+        products: Products,
         rows: int,
-        first: NDArray[np.int64],
-        second: NDArray[np.int64],
-        third: NDArray[np.int64],
+        powers: Sequence[NDArray[np.int64]],
     ) -> None:
         self.names = tuple(names)
-        left, right = np.triu_indices(len(names), 1)
+        self.products = products
+        left, right = products.pairs
         self.left, self.right = np.asarray(left, dtype=np.intp), np.asarray(right, dtype=np.intp)
         pairs = self.left.size
         self.owner = np.arange(pairs, dtype=np.intp)
         self.per_column = (1,) * pairs
+        self.multiplicity = np.ones(pairs)
         mean, square, cube = (
             np.asarray(sums, dtype=np.float64) / rows / UNIT ** (2 * power)
-            for power, sums in enumerate((first, second, third), start=1)
+            for power, sums in enumerate(powers, start=1)
         )
         self.correlation: Floats = mean
         self.spread: Floats = np.sqrt(np.maximum(square - mean**2, 1.0 / UNIT**2))
@@ -99,8 +101,19 @@ class PairScores:
         """Return the standardised score sums; of no rows, for counts without moments."""
         if counts.moments is None:
             return Sums(np.zeros(self.owner.size), np.zeros(self.owner.size))
-        total = (counts.moments / UNIT**2 - counts.n * self.correlation) / self.spread
+        total = counts.n * self.deviations(counts.cells, counts.moments)
         return Sums(total, np.full(self.owner.size, float(counts.n)))
+
+    def deviations(self, cells: NDArray[np.int64], moments: NDArray[np.int64]) -> Floats:
+        """Return the standardised mean of the pairs' scores, of cells ``(..., d, K)`` and their moments."""
+        return (self._covariances(cells, moments) - self.correlation) / self.spread
+
+    def _covariances(self, cells: NDArray[np.int64], moments: NDArray[np.int64]) -> Floats:
+        rows = np.maximum(cells[..., 0, :].sum(axis=-1, keepdims=True), 1)
+        mean = self.products.single(cells) / (UNIT * rows)
+        centred = moments / (UNIT**2 * rows) - mean[..., self.left] * mean[..., self.right]
+        covariances: Floats = centred * (rows / np.maximum(rows - 1, 1))
+        return covariances
 
     def effects(self, sums: Sums) -> Floats:
         """Return the mean standardised product; 0 without rows."""
@@ -108,11 +121,10 @@ class PairScores:
         return mean
 
     def correlations(self, counts: Counts) -> Floats | None:
-        """Return the mean products of the rows counted, to be compared with ``correlation``."""
+        """Return the correlations of the rows counted, to be compared with ``correlation``."""
         if counts.moments is None or not counts.n:
             return None
-        correlation: Floats = counts.moments / (UNIT**2 * counts.n)
-        return correlation
+        return self._covariances(counts.cells, counts.moments)
 
 
 def hubs(

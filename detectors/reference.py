@@ -55,9 +55,9 @@ class Reference:
         self.pair_variation: Variation | None = None
         self._products: Products | None = None
         if content.pairs:
-            self.pairs = content.pairs.scores(content.rows)
-            self.pair_variation = content.pairs.learned()
             self._products = products_of(self.binning, self.scores, content.pairs.names)
+            self.pairs = content.pairs.scores(content.rows, self._products)
+            self.pair_variation = content.pairs.learned()
 
     @classmethod
     def build(

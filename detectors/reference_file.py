@@ -13,6 +13,7 @@ from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.calibration import Variation
 from detectors.counts import Counts
 from detectors.errors import FormatError
+from detectors.moments import Products
 from detectors.pairs import PairScores
 from detectors.scores import Scores
 from detectors.slots import SLOTS
@@ -63,9 +64,10 @@ class PairsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: int
     variation: ColumnVariation
 
-    def scores(self, rows: int) -> PairScores:
+    def scores(self, rows: int, products: Products) -> PairScores:
         """Return the pairs' score components under a reference of so many rows."""
-        return PairScores(self.names, rows, np.array(self.first), np.array(self.second), np.array(self.third))
+        powers = [np.array(sums) for sums in (self.first, self.second, self.third)]
+        return PairScores(self.names, products, rows, powers)
 
     def learned(self) -> Variation:
         """Return the variation, a component a pair."""

@@ -23,6 +23,8 @@ from detectors.binning import SPECIAL_CELLS, Binning, NumericBins
 Floats = NDArray[np.float64]
 
 DEGREES = ("location", "scale", "skew", "tails")
+WEIGHTS = (6.0, 2.0)
+"""Budget of location and of scale where another component gets 1; missing gets that of scale."""
 RARE_SHARE = 1e-4
 """Effects of rarer cells are measured as if they had this share: one row in thousands is none."""
 
@@ -39,6 +41,7 @@ class Components(Protocol):
 
     owner: NDArray[np.intp]
     per_column: tuple[int, ...]
+    multiplicity: Floats
     share: Floats
     scale: Floats
     skew: Floats
@@ -68,6 +71,10 @@ class Scores:
         Column of each component, int ``(M,)``.
     cell
         Cell of an indicator, -1 for a polynomial, int ``(M,)``.
+    multiplicity
+        What a component's p-value is to be multiplied by among those of its column: a Bonferroni correction
+        with weights (Holm 1979), so the reciprocals add up to 1. Unequal for numbers: most drifts are
+        shifts, and hardly any leave a column's location, scale and missing share as they were.
     share, scale
         Reference share of an indicator's cell and the spread its effect is measured in; 0 and 1 for
         polynomials.
@@ -86,6 +93,12 @@ class Scores:
         self.cell = np.array(
             [k for a, b in zip(polynomials, indicators, strict=True) for k in (*[-1] * len(a), *b)],
             dtype=np.intp,
+        )
+        self.multiplicity = np.concatenate(
+            [
+                _multiplicity(len(a), b, binning.width - len(SPECIAL_CELLS))
+                for a, b in zip(polynomials, indicators, strict=True)
+            ]
         )
         self._weights = np.concatenate([*polynomials, np.empty((0, binning.width))])
         self._smooth = np.flatnonzero(self.cell < 0)
@@ -160,6 +173,16 @@ def _indicator_cells(binning: Binning, j: int) -> list[int]:
         return [*column.atoms, missing, invalid]
     levels = column.value_cells if column.rare else column.value_cells - 1  # nothing can fall into `other`
     return [*range(levels), missing, invalid, unseen]
+
+
+def _multiplicity(polynomials: int, indicators: list[int], missing: int) -> Floats:
+    """Return the multiplicities of one column's components; equal ones where it has no polynomials."""
+    weights = np.ones(polynomials + len(indicators))
+    if polynomials:
+        weights[: min(polynomials, len(WEIGHTS))] = WEIGHTS[:polynomials]
+        weights[polynomials + indicators.index(missing)] = WEIGHTS[1]
+    multiplicity: Floats = weights.sum() / weights
+    return multiplicity
 
 
 def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:

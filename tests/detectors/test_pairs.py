@@ -183,3 +183,12 @@ def test_hubs_cover_every_flagged_pair():
         found = hubs(flagged, rng.random(left.size), left, right)
         assert all(left[k] in found or right[k] in found for k in np.flatnonzero(flagged))
         assert all(flagged[pair] and j in (left[pair], right[pair]) for j, pair in found.items())
+
+
+def test_columns_that_wander_together_do_not_correlate_by_it():
+    """Two means that move by 0.3 sd add 0.09 to a mean product; to a correlation they add nothing."""
+    rng = np.random.default_rng(76)
+    reference = Reference.build({name: rng.normal(size=100_000) for name in "ab"}, window_rows=5000)
+    moved = reference.count({name: rng.normal(size=5000) + 0.3 for name in "ab"})
+    assert abs(reference.pairs.correlations(moved)[0]) < 0.04
+    assert abs(reference.pairs.effects(reference.pairs.sums(moved))[0]) < 0.04
