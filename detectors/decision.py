@@ -94,6 +94,7 @@ class Decision:
         self._budget = share / arl
         self._correction = correction
         self._eps = np.asarray(min_effect, dtype=np.float64)[scores.owner]
+        self._follows = (scores.location >= 0) & (variation.tau2[scores.location] > 0)
         self._looks = scores.multiplicity * len(self.lookbacks)
 
     def deseason(self, sums: Sums, timestamp_ms: int | None) -> Sums:
@@ -150,13 +151,21 @@ class Decision:
 
     def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> Floats:
         """How far ``x`` lies beyond ``min_effect``, in standard errors (>= 0), per lookback and component."""
-        beyond = np.maximum(np.abs(x) - self._eps, 0.0)
+        beyond = np.maximum(np.abs(x) - self._eps - self._of_location(x), 0.0)
         extra = self._wander(looks, pooled.n.max(axis=1, initial=0.0))
         smooth = _smooth_surprise(x, beyond, pooled, self.scores, extra)
         if not self.scores.is_indicator.any():
             return np.where(beyond > 0, smooth, 0.0)
         rare = _indicator_surprise(x, self._eps, pooled, self.scores, extra)
         return np.where(beyond > 0, np.where(self.scores.is_indicator, rare, smooth), 0.0)
+
+    def _of_location(self, x: Floats) -> Floats:
+        r"""What a shift does to the scale, skew and tails of a column whose location wanders by itself.
+
+        A shift of D moves the degree-k Hermite mean of a normal by :math:`D^k/\sqrt{k!} < D^2` (k > 1, D <
+        1). The squares of what wanders have tails that their variance does not tell.
+        """
+        return np.where(self._follows, x[:, self.scores.location] ** 2, 0.0)
 
     def _wander(self, looks: NDArray[np.intp], rows: Floats) -> Floats:
         r"""Variance beyond sampling noise of a mean over L slices with ``rows`` in all.

@@ -85,6 +85,7 @@ class PairScores:
         self.owner = np.arange(pairs, dtype=np.intp)
         self.per_column = (1,) * pairs
         self.multiplicity = np.ones(pairs)
+        self.location = np.full(pairs, -1, dtype=np.intp)
         mean, square, cube = (
             np.asarray(sums, dtype=np.float64) / rows / UNIT ** (2 * power)
             for power, sums in enumerate(powers, start=1)

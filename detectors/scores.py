@@ -42,6 +42,7 @@ class Components(Protocol):
     owner: NDArray[np.intp]
     per_column: tuple[int, ...]
     multiplicity: Floats
+    location: NDArray[np.intp]
     share: Floats
     scale: Floats
     skew: Floats
@@ -75,6 +76,8 @@ class Scores:
         What a component's p-value is to be multiplied by among those of its column: a Bonferroni correction
         with weights (Holm 1979), so the reciprocals add up to 1. Unequal for numbers: most drifts are
         shifts, and hardly any leave a column's location, scale and missing share as they were.
+    location
+        For scale, skew and tails the component of the column's location; -1 for all others.
     share, scale
         Reference share of an indicator's cell and the spread its effect is measured in; 0 and 1 for
         polynomials.
@@ -100,6 +103,8 @@ class Scores:
                 for a, b in zip(polynomials, indicators, strict=True)
             ]
         )
+        first = np.searchsorted(self.owner, self.owner)
+        self.location = np.where((self.cell < 0) & (first < np.arange(first.size)), first, -1)
         self._weights = np.concatenate([*polynomials, np.empty((0, binning.width))])
         self._smooth = np.flatnonzero(self.cell < 0)
         self._hits = np.flatnonzero(self.cell >= 0)

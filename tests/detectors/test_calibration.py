@@ -122,3 +122,17 @@ def test_slices_smaller_than_the_calibrated_ones_are_no_alarm():
     live = draw(40_000).reshape(400, 100)
     assert sum(monitor.update({"x": window}).drifted for window in live) <= 1
     assert monitor.smallest_shifts(rows=100)["x"] > 1.5 * monitor.smallest_shifts(rows=400)["x"]
+
+
+def test_the_scale_of_a_column_that_wanders_is_not_news():
+    """A mean that wanders by 0.1 sd moves the scale by its square, now and then by a lot."""
+    rng = np.random.default_rng(31)
+    offsets = rng.normal(0.0, 0.1, 60)
+    known = np.concatenate([rng.normal(offset, 1.0, 20_000) for offset in offsets])
+    reference = Reference.build({"x": known}, window_rows=20_000)
+    for offset in (0.42, -0.42):
+        monitor = Monitor(reference, min_effect=0.02)
+        assert not monitor.update({"x": rng.normal(offset, 1.0, 20_000)}).drifted
+    stretched = Monitor(reference, min_effect=0.02).update({"x": rng.normal(0.0, 1.25, 20_000)})
+    assert stretched.features[0].drifted
+    assert stretched.features[0].component == "scale"
