@@ -78,13 +78,12 @@ class Products:
             ranks = ranks.take(np.argsort(narrow, kind="stable"), axis=1)
             bounds = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=groups))))
         scores = self._scores(ranks)
-        total = np.zeros((groups, len(scores), len(scores)), dtype=np.int64)
+        sums = np.zeros((groups, len(self)), dtype=np.int64)
         for g in range(groups):
             for start in range(bounds[g], bounds[g + 1], ROWS_AT_ONCE):
                 part = scores[:, start : min(start + ROWS_AT_ONCE, bounds[g + 1])]
-                total[g] += _products(part, power).astype(np.int64)
-        left, right = self.pairs
-        return total[:, left, right]
+                sums[g] += _products(part, power)[self.pairs].astype(np.int64)
+        return sums
 
     def _scores(self, ranks: NDArray[np.uint8]) -> NDArray[np.int8]:
         scores = np.empty(ranks.shape, dtype=np.int8)
