@@ -176,7 +176,7 @@ class Evaluator:
                 log.warning('another evaluator was first, reloading reason="%s"', exc)
                 self._reload(model)
             except Exception:
-                self._reload(model)
+                del self._held[model]  # half evaluated: whoever owns it next reads what was committed
                 raise
         self.publish()
         return evaluated

@@ -28,17 +28,20 @@ class PaneReader:
     def __init__(self, store: ModelStore, topics: Mapping[str, str]) -> None:
         self._store = store
         self._topics = topics
+        self._partitions: dict[str, int] = {}
 
-    def _partitions(self, source: str) -> int:
-        return self._store.partitions(self._topics[source]) or 0
+    def _declared(self, source: str) -> int:
+        """Number of partitions as ingest last declared it; what is read with it goes by the same number."""
+        self._partitions[source] = self._store.partitions(self._topics[source]) or 0
+        return self._partitions[source]
 
     def clocks(self, source: str) -> dict[int, PartitionClock]:
         """Clocks of all partitions of the source's topic; empty while no ingest has declared it."""
-        return self._store.clocks(self._topics[source], self._partitions(source))
+        return self._store.clocks(self._topics[source], self._declared(source))
 
     def open(self, source: str) -> list[PaneKey]:
         """Every pane that is not retired."""
-        return self._store.open_panes(self._topics[source], self._partitions(source))
+        return self._store.open_panes(self._topics[source], self._declared(source))
 
     def merged(self, plan: ModelPlan, key: SeriesKey, starts_ms: Sequence[int]) -> dict[int, Counts]:
         """Counts of panes by start; those nobody counted are empty."""
@@ -46,7 +49,7 @@ class PaneReader:
             return {}
         binning = plan.references[key].binning
         keys = [pane_key(plan, key, start) for start in starts_ms]
-        read = self._store.read_panes(self._topics[key.source], self._partitions(key.source), keys)
+        read = self._store.read_panes(self._topics[key.source], self._partitions[key.source], keys)
         merged: dict[int, Counts] = {}
         for each in keys:
             merged[each.start_ms] = Counts.empty(binning)
@@ -80,4 +83,4 @@ class PaneReader:
     def retire(self, plan: ModelPlan, key: SeriesKey, starts_ms: Sequence[int]) -> None:
         """Let panes expire whose windows can no longer be restated."""
         keys = [pane_key(plan, key, start) for start in starts_ms]
-        self._store.retire_panes(self._topics[key.source], self._partitions(key.source), keys)
+        self._store.retire_panes(self._topics[key.source], self._partitions[key.source], keys)

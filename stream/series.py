@@ -136,11 +136,10 @@ class Series:
         if window.end_ms <= self._forgotten_ms:
             return None
         memory = self.evaluated.get(window.end_ms)
-        if memory is not None and memory.n == window.whole.n:
-            return None
-        status = "not_enough_data" if memory is None else memory.status
         if memory is None:
-            memory = Evaluated(0, -1, status, "none", [])
+            memory = Evaluated(0, -1, "not_enough_data", "none", [])
+        elif memory.n == window.whole.n:
+            return None
         restated = Evaluated(
             window.whole.n, memory.revision + 1, memory.status, memory.severity, memory.drifted
         )
