@@ -82,6 +82,11 @@ class ModelKeys:
         return f"{self.prefix}:{{model:{self.model}}}:state"
 
     @property
+    def memory(self) -> str:
+        """Hash: what the evaluation remembers beside its state, too much to be written with each commit."""
+        return f"{self.prefix}:{{model:{self.model}}}:memory"
+
+    @property
     def outbox(self) -> str:
         """Sorted set: messages not yet delivered, by sequence number."""
         return f"{self.prefix}:{{model:{self.model}}}:outbox"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from stream.keys import PaneKey
@@ -16,6 +17,7 @@ from stream.panes import Pane
 from stream.watermarks import PartitionClock
 
 Sequenced = tuple[int, Message]
+NO_MEMORY: Mapping[str, bytes | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,20 @@ class ModelStore(Protocol):
     def load_model(self, model: str) -> tuple[int, bytes | None]:
         """Revision and packed state; (0, None) for a model never evaluated."""
 
-    def decide(self, model: str, revision: int, state: bytes, messages: Iterable[Sequenced]) -> int:
+    def load_memory(self, model: str) -> dict[str, bytes]:
+        """What the model's evaluation remembers beside its state, by name."""
+
+    def decide(
+        self,
+        model: str,
+        revision: int,
+        state: bytes,
+        messages: Iterable[Sequenced],
+        memory: Mapping[str, bytes | None] = NO_MEMORY,
+    ) -> int:
         """Compare-and-set the model's state and append its messages; the new revision.
+
+        ``memory`` holds the entries that changed; None = forgotten.
 
         Raises
         ------

@@ -10,7 +10,7 @@ from stream.errors import Conflict, Fenced, OffsetMismatch
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.panes import Pane
-from stream.store import Claim, PartitionCommit, Sequenced
+from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
 from stream.watermarks import PartitionClock
 
 
@@ -31,6 +31,7 @@ class _Partition:
 class _Model:
     revision: int = 0
     state: bytes | None = None
+    memory: dict[str, bytes] = field(default_factory=dict)
     outbox: dict[int, Message] = field(default_factory=dict)
 
 
@@ -127,12 +128,25 @@ class MemoryStore:
         held = self._of(model)
         return held.revision, held.state
 
-    def decide(self, model: str, revision: int, state: bytes, messages: Iterable[Sequenced]) -> int:
+    def load_memory(self, model: str) -> dict[str, bytes]:
+        """See :class:`stream.store.ModelStore`."""
+        return dict(self._of(model).memory)
+
+    def decide(
+        self,
+        model: str,
+        revision: int,
+        state: bytes,
+        messages: Iterable[Sequenced],
+        memory: Mapping[str, bytes | None] = NO_MEMORY,
+    ) -> int:
         """See :class:`stream.store.ModelStore`."""
         held = self._of(model)
         if held.revision != revision:
             raise Conflict(f"model {model}: revision {revision} expected, the store holds {held.revision}")
         held.revision, held.state = revision + 1, state
+        changed = {**held.memory, **memory}
+        held.memory = {name: data for name, data in changed.items() if data is not None}
         held.outbox.update(dict(messages))
         return held.revision
 

@@ -13,7 +13,7 @@ from stream.errors import Conflict, CorruptState, Fenced, OffsetMismatch
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
 from stream.panes import Pane
-from stream.store import Claim, PartitionCommit, Sequenced
+from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
 from stream.watermarks import PartitionClock
 
 log = logging.getLogger(__name__)
@@ -197,13 +197,29 @@ class RedisStore:
         revision, state = cast("list[bytes | None]", stored)
         return _int(revision) or 0, state
 
-    def decide(self, model: str, revision: int, state: bytes, messages: Iterable[Sequenced]) -> int:
+    def load_memory(self, model: str) -> dict[str, bytes]:
+        """See :class:`stream.store.ModelStore`."""
+        stored = cast("dict[bytes, bytes]", self.client.hgetall(ModelKeys(self.prefix, model).memory))
+        return {name.decode(): data for name, data in stored.items()}
+
+    def decide(
+        self,
+        model: str,
+        revision: int,
+        state: bytes,
+        messages: Iterable[Sequenced],
+        memory: Mapping[str, bytes | None] = NO_MEMORY,
+    ) -> int:
         """See :class:`stream.store.ModelStore`."""
         names = ModelKeys(self.prefix, model)
-        args: list[Any] = [revision, state]
-        for sequence, message in messages:
+        args: list[Any] = [revision, state, len(memory)]
+        for name, data in memory.items():
+            args += [name, data or b""]
+        numbered = list(messages)
+        args.append(len(numbered))
+        for sequence, message in numbered:
             args += [sequence, message.to_bytes()]
-        verdict, stored = self._decide(keys=[names.state, names.outbox], args=args)
+        verdict, stored = self._decide(keys=[names.state, names.outbox, names.memory], args=args)
         if verdict == b"CONFLICT":
             raise Conflict(f"model {model}: revision {revision} expected, Redis holds {int(stored)}")
         return int(stored)

@@ -151,6 +151,16 @@ def test_of_two_evaluators_one_decides(store: Store) -> None:
     with pytest.raises(Conflict):
         store.decide("m", 0, b"second", [(3, NOTE)])
     assert store.load_model("m") == (1, b"first")
+    assert store.load_memory("m") == {}
+
+
+def test_memory_commits_with_the_state(store: Store) -> None:
+    store.decide("m", 0, b"state", [], {"a": b"1", "b": b"2"})
+    store.decide("m", 1, b"state", [(1, NOTE)], {"a": None, "c": b"3"})
+    with pytest.raises(Conflict):
+        store.decide("m", 1, b"late", [], {"b": b"lost"})
+    assert store.load_memory("m") == {"b": b"2", "c": b"3"}
+    assert [number for number, _ in store.outbox("m")] == [1]
 
 
 def test_the_outbox_of_a_model_is_trimmed_up_to_what_was_delivered(store: Store) -> None:
