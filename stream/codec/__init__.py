@@ -13,8 +13,10 @@ have are ignored. Of a key that stands twice in one object, the last value count
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from stream.codec.attributes import Attributes, Declared, InferenceAttributes, LabelAttributes
 from stream.codec.batch import REASONS, Batch, Block, Decoder, Rejected
 from stream.codec.batches import BatchDecoder
 from stream.codec.layout import layouts
@@ -26,29 +28,37 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REASONS",
+    "Attributes",
     "Batch",
     "Block",
+    "Declared",
     "Decoder",
+    "InferenceAttributes",
     "JsonInferenceDecoder",
     "JsonLabelDecoder",
+    "LabelAttributes",
     "Limits",
     "Rejected",
 ]
 
 DEFAULT_LIMITS = Limits()
+NO_DECLARATIONS: Mapping[str, Declared] = MappingProxyType({})
 
 
 class JsonInferenceDecoder:
     """Decodes JSON inference events into the feature, prediction and score columns of their reference.
 
     ``references`` are keyed by model and version, oldest version first: the last one of a model takes the
-    events that name no version.
+    events that name no version. ``declared`` are the attributes to keep, by model.
     """
 
     def __init__(
-        self, references: Mapping[tuple[str, str], Reference], limits: Limits = DEFAULT_LIMITS
+        self,
+        references: Mapping[tuple[str, str], Reference],
+        limits: Limits = DEFAULT_LIMITS,
+        declared: Mapping[str, Declared] = NO_DECLARATIONS,
     ) -> None:
-        found = layouts(references, INFERENCE, "inference", limits.string_bytes)
+        found = layouts(references, declared, INFERENCE, "inference", limits.string_bytes)
         configured = frozenset(model for model, _ in references)
         self._decoder = BatchDecoder(found, INFERENCE, limits, configured=configured)
 
@@ -64,9 +74,12 @@ class JsonLabelDecoder:
     """
 
     def __init__(
-        self, references: Mapping[tuple[str, str], Reference], limits: Limits = DEFAULT_LIMITS
+        self,
+        references: Mapping[tuple[str, str], Reference],
+        limits: Limits = DEFAULT_LIMITS,
+        declared: Mapping[str, Declared] = NO_DECLARATIONS,
     ) -> None:
-        found = layouts(references, LABEL, "labels", limits.string_bytes)
+        found = layouts(references, declared, LABEL, "labels", limits.string_bytes)
         configured = frozenset(model for model, _ in references)
         self._decoder = BatchDecoder(found, LABEL, limits, configured=configured)
 

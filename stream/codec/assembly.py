@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.attributes import Attributes, joined, taken
 from stream.codec.batch import Batch, Block, Rejected, rejected
 from stream.codec.layout import VersionLayout
 from stream.codec.times import NO_TIME, event_times
@@ -22,6 +23,7 @@ class _Part(NamedTuple):
     rows: NDArray[np.intp]
     ids: list[str]
     columns: dict[str, NDArray[Any]]
+    attributes: Attributes | None
 
 
 class Waiting:
@@ -77,8 +79,10 @@ class Assembly:
         targets = list(self.waiting.items())
         for target, waiting in targets if newest else targets[:-1]:
             if len(waiting.rows) > more_than:
-                ids = [event.prediction_id for event in waiting.events]
-                part = _Part(np.array(waiting.rows, np.intp), ids, target.encode(waiting.events))
+                events = waiting.events
+                ids = [event.prediction_id for event in events]
+                columns, attributes = target.encode(events), target.attributes.read(events)
+                part = _Part(np.array(waiting.rows, np.intp), ids, columns, attributes)
                 self._parts.setdefault(target, []).append(part)
                 del self.waiting[target]
 
@@ -103,10 +107,12 @@ class Assembly:
         if len(parts) > 1:
             ids = list(chain.from_iterable(part.ids for part in parts))
             columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in columns}
+        attributes = _attributes(target, parts)
         if (rows[1:] < rows[:-1]).any():  # not decoded in the order of the batch
             order = np.argsort(rows)
             rows, ids = rows[order], [ids[place] for place in order.tolist()]
             columns = {name: column[order] for name, column in columns.items()}
+            attributes = taken(attributes, order)
         return Block(
             model=target.model,
             version=target.version,
@@ -114,7 +120,15 @@ class Assembly:
             ts_ms=self._ts_ms[rows],
             ids=ids,
             columns=columns,
+            attributes=attributes,
         )
+
+
+def _attributes(target: VersionLayout, parts: list[_Part]) -> Attributes:
+    plain = target.attributes.plain
+    if all(part.attributes is None for part in parts):
+        return plain(sum(len(part.rows) for part in parts))
+    return joined([plain(len(part.rows)) if part.attributes is None else part.attributes for part in parts])
 
 
 def _no_time(raw: object) -> DecodeError:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.attributes import Attributes
 from stream.errors import DecodeError
 
 REASONS = (
@@ -61,6 +62,7 @@ class Block:
 
     ``columns`` maps the reference's names to encoded values: float64 (NaN missing, infinite invalid) or int32
     codes (-1 missing, -2 unseen, -3 invalid). ``rows`` are positions in the batch, ``ts_ms`` event times.
+    ``attributes`` are those of the topic: of inference events or of labels.
     """
 
     model: str
@@ -69,6 +71,7 @@ class Block:
     ts_ms: NDArray[np.int64]
     ids: list[str]
     columns: dict[str, NDArray[Any]]
+    attributes: Attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

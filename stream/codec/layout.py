@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.attributes import NOTHING_DECLARED, Declared
 from stream.codec.readers import column_reader, row_reader
 from stream.codec.structs import Form, Structs, make_structs
 from stream.codec.values import Column, codes_of
@@ -29,6 +30,7 @@ class VersionLayout:
         self.model = model
         self.version = version
         self.columns = columns
+        self.attributes = structs.reader
         numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
         codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
         self.paths = [(column, structs.path(column)) for column in columns]
@@ -92,21 +94,31 @@ class ModelLayout:
 
 
 def layouts(
-    references: Mapping[tuple[str, str], Reference], form: Form, source: str, string_bytes: int
+    references: Mapping[tuple[str, str], Reference],
+    declared: Mapping[str, Declared],
+    form: Form,
+    source: str,
+    string_bytes: int,
 ) -> dict[str, ModelLayout]:
     """Return the layout of every model that has a reference with columns of ``source``, oldest first."""
+
+    def of(model: str, parts: Mapping[str, Reference]) -> ModelLayout:
+        return _layout(model, parts, form, string_bytes, declared.get(model, NOTHING_DECLARED))
+
     by_model: dict[str, dict[str, Reference]] = {}
     for (model, version), reference in references.items():
         part = reference.for_source(source)
         if part is not None:
             by_model.setdefault(model, {})[version] = part
-    return {model: _layout(model, parts, form, string_bytes) for model, parts in by_model.items()}
+    return {model: of(model, parts) for model, parts in by_model.items()}
 
 
-def _layout(model: str, parts: Mapping[str, Reference], form: Form, string_bytes: int) -> ModelLayout:
+def _layout(
+    model: str, parts: Mapping[str, Reference], form: Form, string_bytes: int, declared: Declared
+) -> ModelLayout:
     booleans = {place for part in parts.values() for place in _boolean_places(part)}
     columns = {version: _columns(part, booleans) for version, part in parts.items()}
-    structs = make_structs(model, chain.from_iterable(columns.values()), form, string_bytes)
+    structs = make_structs(model, chain.from_iterable(columns.values()), form, string_bytes, declared)
     versions = {version: VersionLayout(model, version, own, structs) for version, own in columns.items()}
     return ModelLayout(model, structs, versions, list(versions.values())[-1])
 

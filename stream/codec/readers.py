@@ -8,7 +8,7 @@ its own, since code shared by the structs of many models cannot be specialised.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Rows = Sequence[Any]
@@ -39,9 +39,25 @@ def column_reader(attributes: Sequence[str]) -> Reader:
     return _compiled(attributes, "({})", "[row.{} for row in rows], ")
 
 
+def odd_reader(plain: Mapping[str, str | float | None]) -> Callable[[Rows], Rows]:
+    """Return a function from structs to those that differ from ``plain`` in one of its attributes.
+
+    >>> from types import SimpleNamespace as Row
+    >>> odd_reader({"status": "ok", "value": None})([Row(status="ok", value=None), Row(status="ok", value=3)])
+    [namespace(status='ok', value=3)]
+    """
+    tests = [f"row.{{}} {'is not' if value is None else '!='} {value!r}" for value in plain.values()]
+    conditions = [test.format(attribute) for test, attribute in zip(tests, plain, strict=True)]
+    return _function(plain, f"[row for row in rows if {' or '.join(conditions)}]")
+
+
 def _compiled(attributes: Sequence[str], frame: str, load: str) -> Reader:
+    body = frame.format("".join(load.format(attribute) for attribute in attributes))
+    return _function(attributes, body)
+
+
+def _function(attributes: Iterable[str], body: str) -> Reader:
     if not all(map(_ATTRIBUTE.fullmatch, attributes)):
         raise ValueError(f"not all of {list(attributes)} are attributes of an event struct")
-    body = frame.format("".join(load.format(attribute) for attribute in attributes))
     reader: Reader = eval(f"lambda rows: {body}")
     return reader

@@ -14,8 +14,8 @@ import msgspec
 
 from stream.codec.layout import ModelLayout
 from stream.codec.limits import Limits
-from stream.codec.structs import Form, Skipped, make_stranger, unannotated
-from stream.codec.values import utf8_length
+from stream.codec.structs import Form, Skipped, Structs, make_stranger, unannotated
+from stream.codec.values import category, number, utf8_length
 from stream.errors import DecodeError
 from stream.events import MAX_ID_BYTES
 
@@ -73,6 +73,7 @@ class Repair:
             name = column.name if column.source == "feature" else column.source
             found[path] = column.repaired(given.get(name), self._limits.string_bytes)
         del envelope["model"]
+        _keep_declared(envelope, layout.structs)
         if self._has_features:
             envelope["features"] = layout.structs.features(**values)
         return layout.structs.event(**envelope)
@@ -122,6 +123,15 @@ class Repair:
         if len(features) > self._limits.features:
             raise DecodeError("too_many_features", f"{len(features)} features, limit {self._limits.features}")
         return features
+
+
+def _keep_declared(envelope: dict[str, Any], structs: Structs) -> None:
+    """Turn segments and measures into their structs; a wrong type is another value, or an invalid number."""
+    segments, measures = envelope.get("segments"), envelope.get("measures")
+    if isinstance(segments, dict):
+        envelope["segments"] = structs.segments(*map(category, map(segments.get, structs.declared.segments)))
+    if isinstance(measures, dict):
+        envelope["measures"] = structs.measures(*map(number, map(measures.get, structs.declared.measures)))
 
 
 def _parsed(value: bytes) -> Any:

@@ -1,19 +1,21 @@
 """The msgspec structs that the events of one model are decoded into.
 
 They are the fields of :mod:`stream.events` with three changes: the model's name is the struct's tag,
-monitored values have the type their column encodes from, and what nobody reads yet (segments, measures) is
-checked to be an object and then skipped in C. To read a segment or measure, give :class:`Skipped` a field.
+monitored values have the type their column encodes from, and of segments and measures only the declared
+ones are kept: the rest is skipped in C.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
+from stream.codec.attribute_readers import AttributeReader, InferenceReader, LabelReader
+from stream.codec.attributes import Declared
 from stream.codec.values import NUMERIC, Column, json_type
 from stream.events import InferenceEvent, LabelEvent
 
@@ -49,16 +51,22 @@ class Structs:
 
     event: type[msgspec.Struct]
     features: type[msgspec.Struct]
-    attributes: dict[str, str]
+    segments: type[msgspec.Struct]
+    measures: type[msgspec.Struct]
+    paths: dict[str, str]
     typed: bool
+    declared: Declared
+    reader: AttributeReader
 
     def path(self, column: Column) -> str:
         """Return the attribute of ``column``: in the features struct, or in the event itself."""
-        return self.attributes[column.name] if column.source == "feature" else column.source
+        return self.paths[column.name] if column.source == "feature" else column.source
 
 
-def make_structs(model: str, columns: Iterable[Column], form: Form, string_bytes: int) -> Structs:
-    """Return the structs for one model from the columns of all its versions."""
+def make_structs(
+    model: str, columns: Iterable[Column], form: Form, string_bytes: int, declared: Declared
+) -> Structs:
+    """Return the structs for one model from the columns of all its versions and what it declares."""
     by_place: dict[tuple[str, str], list[Column]] = {}
     for column in columns:
         by_place.setdefault(column.place, []).append(column)
@@ -68,20 +76,16 @@ def make_structs(model: str, columns: Iterable[Column], form: Form, string_bytes
     }
     agreed = all(len({column.kind for column in found}) == 1 for found in by_place.values())
     names = [name for source, name in types if source == "feature"]
-    attributes = {name: f"f{number}" for number, name in enumerate(names)}
-    typed = agreed and all(map(_renamable, names))
-    features = msgspec.defstruct(
-        "Features",
-        [(attributes[name], *_typed(types["feature", name])) for name in names],
-        rename={attribute: name for name, attribute in attributes.items()} if typed else None,
-        gc=False,
-    )
+    typed = agreed and all(map(_renamable, [*names, *declared.segments, *declared.measures]))
+    features = _object("Features", {name: types["feature", name] for name in names}, renamed=typed)
+    segments = _object("Segments", dict.fromkeys(declared.segments, str | None), renamed=typed)
+    measures = _object("Measures", dict.fromkeys(declared.measures, NUMERIC), renamed=typed)
     changed = {
         source: kind if source != "score" else kind | dict[str, float | None]
         for (source, _), kind in types.items()
         if source != "feature"
     }
-    changed["features"] = features
+    changed |= {"features": features, "segments": segments | None, "measures": measures | None}
     event = msgspec.defstruct(
         "Event",
         [field for field in _fields(form, changed, string_bytes) if field[0] != "model"],
@@ -90,7 +94,16 @@ def make_structs(model: str, columns: Iterable[Column], form: Form, string_bytes
         kw_only=True,
         gc=False,
     )
-    return Structs(event, features, attributes, typed)
+    paths = {name: f"f{number}" for number, name in enumerate(names)}
+    reader = InferenceReader(declared, segments, measures) if form.versioned else LabelReader(declared)
+    return Structs(event, features, segments, measures, paths, typed, declared, reader)
+
+
+def _object(name: str, types: Mapping[str, Any], *, renamed: bool) -> type[msgspec.Struct]:
+    """Return the struct of an object of which the keys of ``types`` are kept, as ``f0``, ``f1``, ..."""
+    fields = [(f"f{number}", *_typed(kind)) for number, kind in enumerate(types.values())]
+    names = {f"f{number}": key for number, key in enumerate(types)}
+    return msgspec.defstruct(name, fields, rename=names if renamed else None, gc=False)
 
 
 def make_stranger(form: Form, string_bytes: int) -> type[msgspec.Struct]:

@@ -50,9 +50,9 @@ def codes_of(lookup: Mapping[str | None, int], *, boolean: bool) -> Codes:
 def _json_value(category: str | None, *, boolean: bool) -> float | None:
     if category is None or boolean:
         return _BOOLEANS.get(category or "")
-    for number in (int, float):
+    for read in (int, float):
         try:
-            value = number(category)
+            value = read(category)
         except ValueError:
             continue
         if category_key(value) == category:
@@ -103,10 +103,7 @@ class Column:
             raise DecodeError("string_too_long", f"{self.source} {self.name!r} is over {string_bytes} bytes")
         if self.source == "score" and isinstance(value, dict):
             value = self.scalar_score(value)
-        if self.kind == "numeric":
-            return math.nan if value is None else as_number(value)
-        key = category_key(value)
-        return INVALID_CATEGORY if isinstance(key, int) else key
+        return number(value) if self.kind == "numeric" else category(value)
 
     def scalar_score(self, scores: Mapping[str, object]) -> float | None:
         """Return the one score to monitor of an object of class to score; None when it is missing."""
@@ -118,6 +115,17 @@ class Column:
     def scalar_scores(self, values: Iterable[Any]) -> list[Any]:
         """Return ``values`` with every object of class to score replaced by the score to monitor."""
         return [self.scalar_score(value) if isinstance(value, dict) else value for value in values]
+
+
+def category(value: object) -> object:
+    """Return the text that any JSON value is as a category: None if missing, or INVALID_CATEGORY."""
+    key = category_key(value)
+    return INVALID_CATEGORY if isinstance(key, int) else key
+
+
+def number(value: object) -> float:
+    """Return any JSON value as float; NaN if missing."""
+    return math.nan if value is None else as_number(value)
 
 
 def as_number(value: object) -> float:

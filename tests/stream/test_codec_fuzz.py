@@ -8,7 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.reference import Reference
-from stream.codec import REASONS, Batch, Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
+from stream.codec import (
+    REASONS,
+    Attributes,
+    Batch,
+    Declared,
+    Decoder,
+    JsonInferenceDecoder,
+    JsonLabelDecoder,
+    Limits,
+)
 
 TS = 1_760_000_000_000
 NUMBERS = [i / 7 for i in range(100)]
@@ -22,7 +31,18 @@ REFERENCE = Reference.build(COLUMNS | {"truth": ["a", "b"] * 50}, window_rows=50
 REFERENCES = {("loan", "v1"): REFERENCE, ("loan", "v2"): REFERENCE, ("risk", "1"): REFERENCE}
 CONFLICTING = REFERENCES | {("loan", "v0"): Reference.build({"age": ["a", "b"] * 50}, window_rows=50)}
 LIMITS = Limits(record_bytes=2_000, features=8, string_bytes=40, depth=6)
-DECODERS: list[Decoder] = [JsonInferenceDecoder(REFERENCES, LIMITS), JsonLabelDecoder(REFERENCES, LIMITS)]
+DECLARED = {
+    "loan": Declared(
+        segments={"channel": ("web", "12")},
+        variants=("shadow",),
+        measures=("latency_ms",),
+        feedback=("thumbs_up",),
+    )
+}
+DECODERS: list[Decoder] = [
+    JsonInferenceDecoder(REFERENCES, LIMITS, DECLARED),
+    JsonLabelDecoder(REFERENCES, LIMITS, DECLARED),
+]
 
 TEXTS = st.text(max_size=50) | st.sampled_from(["RENT", "true", "12"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
@@ -45,11 +65,24 @@ VALID: dict[str, Any] = {
     "measures": {"latency_ms": 3},
 }
 FIELDS = [*VALID, "variant", "status", "error_code", "weight", "trace_id", "value", "feedback", "extra"]
+FIELDS.append("supersedes")
 FEATURES = st.dictionaries(st.sampled_from([*COLUMNS, "new"]), JSON, max_size=4)
+SEGMENTS = st.fixed_dictionaries({"channel": JSON | st.sampled_from(["web", 12])})
+MEASURES = st.fixed_dictionaries({"latency_ms": JSON})
+ATTRIBUTES: dict[str, st.SearchStrategy[Any]] = {
+    "segments": SEGMENTS,
+    "measures": MEASURES,
+    "variant": st.sampled_from(["live", "shadow", "canary", "", None]),
+    "status": st.sampled_from(["ok", "error", None]),
+    "weight": st.floats(0, exclude_min=True, allow_infinity=False) | st.none(),
+    "value": st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+    "feedback": st.sampled_from(["thumbs_up", "shrug", None]),
+}
 CONFUSED = st.builds(
-    lambda changes, features: json.dumps(VALID | changes | features).encode(),
+    lambda changes, features, attributes: json.dumps(VALID | changes | features | attributes).encode(),
     st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3),
     st.just({}) | FEATURES.map(lambda found: {"features": found}),
+    st.just({}) | st.fixed_dictionaries({}, optional=ATTRIBUTES),
 )
 ODD = st.binary(max_size=4) | st.sampled_from([b"{", b"[[", b'"', b"\\", b"1e999", b"\xed\xa0\x80"])
 
@@ -79,7 +112,13 @@ def check(batch: Batch, size: int) -> None:
         assert (block.rows[1:] > block.rows[:-1]).all()
         np.testing.assert_array_equal(batch.ts_ms[block.rows], block.ts_ms)
         assert all(len(column) == len(block.rows) for column in block.columns.values())
+        assert all(array.shape[-1] == len(block.rows) for array in block.attributes)
         assert REFERENCE.binning.count(block.columns).sum() == len(block.rows) * len(REFERENCE.names)
+
+
+def same_attributes(left: Attributes, right: Attributes, place: int) -> None:
+    for name, one, other in zip(left._fields, left, right, strict=True):
+        np.testing.assert_array_equal(one[..., place], other[..., 0], err_msg=name)
 
 
 @given(BATCHES)
@@ -104,6 +143,7 @@ def test_a_record_means_the_same_alone_as_in_a_batch(values: list[bytes | None])
                 assert (single.model, single.version) == (block.model, block.version)
                 for name, column in block.columns.items():
                     np.testing.assert_array_equal(column[place], single.columns[name][0])
+                same_attributes(block.attributes, single.attributes, place)
 
 
 @given(st.dictionaries(st.sampled_from(["age", "home", "member"]), SCALARS))
@@ -118,3 +158,16 @@ def test_the_slow_path_encodes_like_the_reference(features: dict[str, Any]) -> N
         found = JsonInferenceDecoder(references).decode([value], [TS])
         for name, column in expected.items():
             np.testing.assert_array_equal(found.blocks[0].columns[name], column, err_msg=name)
+
+
+@given(st.fixed_dictionaries({}, optional=ATTRIBUTES))
+@settings(max_examples=150, deadline=None)
+def test_the_slow_path_reads_attributes_like_the_fast_one(given_attributes: dict[str, Any]) -> None:
+    value = json.dumps(VALID | given_attributes).encode()
+    fast, slow = (
+        JsonInferenceDecoder(references, LIMITS, DECLARED).decode([value], [TS])
+        for references in (REFERENCES, CONFLICTING)
+    )
+    assert [bad.reason for bad in fast.rejected] == [bad.reason for bad in slow.rejected]
+    for one, other in zip(fast.blocks, slow.blocks, strict=True):
+        same_attributes(one.attributes, other.attributes, 0)
