@@ -17,7 +17,8 @@ _NAMED_COLUMNS = 10
 def load_references(settings: Settings) -> dict[tuple[str, str], Reference]:
     """Return all references by (model, version), in the order of the configuration.
 
-    Use :func:`load_versions` for those of one model.
+    Models that learn theirs from the stream have none here (:mod:`stream.learning_store` keeps those). Use
+    :func:`load_versions` for those of one model.
 
     Raises
     ------
@@ -50,7 +51,8 @@ def load_versions(settings: Settings, model: str) -> dict[str, Reference]:
                 f"{place}: {path} and {files[version]} are both version {version!r} of {model}; keep one"
             )
         loaded[version], files[version] = reference, path
-    require_columns(settings, model, loaded.values())
+    if loaded:
+        require_columns(settings, model, loaded.values())
     return loaded
 
 

@@ -222,6 +222,14 @@ class ModelDefaults(Section):
     false_alarms: Budget = Field(
         default=None, description="the same in words, instead of `arl`: such as `1 per 30d`"
     )
+    learn_ms: SpanMs | None = Field(
+        default=None,
+        alias="learn",
+        description="models without references learn theirs from so much of the live stream: such as `24h`",
+    )
+    learn_rows: Annotated[int, Field(ge=1_000)] = Field(
+        default=100_000, description="events of that time that a reference is made of, at most"
+    )
 
     _once = model_validator(mode="after")(_one_budget)
 
@@ -233,9 +241,10 @@ class FeatureSettings(Section):
 
 
 class ModelSettings(Section):
-    """One monitored model: its references, and anything that stands under ``defaults``."""
+    """One monitored model: its references or ``learn``, and anything that stands under ``defaults``."""
 
     references: ReferencePaths = Field(
+        default=(),
         description="reference files, one per model version, relative to this file; the newest last",
     )
     window_ms: SpanMs | None = Field(default=None, alias="window", description="as in defaults")
@@ -245,6 +254,10 @@ class ModelSettings(Section):
     min_effect: float | None = Field(default=None, ge=0, le=1, description="as in defaults")
     arl: Count | None = Field(default=None, description="as in defaults")
     false_alarms: Budget = Field(default=None, description="as in defaults")
+    learn_ms: SpanMs | None = Field(
+        default=None, alias="learn", description="as in defaults; instead of `references`"
+    )
+    learn_rows: Annotated[int, Field(ge=1_000)] | None = Field(default=None, description="as in defaults")
     features: dict[str, FeatureSettings] = Field(
         default={}, description="columns with settings of their own, by name"
     )

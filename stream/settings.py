@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("driftstream.yaml")
 DEFAULT_SLIDE_MS = 60_000
+LEAST_LEARNED = 20  # slides: with fewer nothing is known of how they differ by themselves
 MOST_PANES = 1024  # of one window: a monitor looks back over no more
 
 
@@ -74,6 +75,9 @@ class ModelSpec:
     """What ``arl`` was made of, where it was said so."""
     min_effects: Mapping[str, float] = field(default_factory=dict)
     """Columns with a smallest effect of their own."""
+    learn_ms: int | None = None
+    """How much of the live stream the references are learned from; None where they are files."""
+    learn_rows: int = 100_000
 
     @property
     def pane_ms(self) -> int:
@@ -129,7 +133,7 @@ class Settings(Section):
             raise ConfigError(self._uneven(spec))
         if spec.window_ms > MOST_PANES * spec.slide_ms:
             raise ConfigError(self._too_fine(spec))
-        return spec
+        return self._taught(spec)
 
     def references(self) -> dict[tuple[str, str], Reference]:
         """Load every reference file: (model, version) -> Reference, in the order of the configuration.
@@ -142,6 +146,31 @@ class Settings(Section):
         from stream.references import load_references
 
         return load_references(self)
+
+    def _taught(self, spec: ModelSpec) -> ModelSpec:
+        """Check that there is one source of references: files, or enough of the live stream."""
+        own_ms = self.models[spec.name].learn_ms
+        learn = "" if spec.learn_ms is None else format_duration(spec.learn_ms)
+        if spec.references and own_ms is None:
+            return replace(spec, learn_ms=None)
+        if spec.references:
+            place = self.where("models", spec.name, "learn")
+            raise ConfigError(
+                f"{place}: models.{spec.name}.learn is {learn} beside references; keep one of the two"
+            )
+        if spec.learn_ms is None:
+            raise ConfigError(
+                f"{self.where('models', spec.name)}: models.{spec.name}.references is missing: reference files, "
+                "one per model version; or learn them from the stream, such as learn: 24h"
+            )
+        if spec.learn_ms < LEAST_LEARNED * spec.slide_ms:
+            place = self.where(*(("defaults", "learn") if own_ms is None else ("models", spec.name, "learn")))
+            raise ConfigError(
+                f"{place}: learn {learn} of {spec.name} is less than {LEAST_LEARNED} slides of "
+                f"{format_duration(spec.slide_ms)}; learn at least "
+                f"{format_duration(LEAST_LEARNED * spec.slide_ms)}, better a day or a week"
+            )
+        return spec
 
     def _budgeted(self, spec: ModelSpec) -> ModelSpec:
         """Turn the budget of false alarms into a run length; what the model says goes before the defaults."""

@@ -47,7 +47,7 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
     settings = load_settings(config)
     values = settings.model_dump(mode="json", by_alias=True)
     values["models"] = {
-        name: {key: value for key, value in model.items() if value not in (None, {})}
+        name: {key: value for key, value in model.items() if value not in (None, {}, [])}
         for name, model in values["models"].items()
     }
     del values["defaults"]["arl" if settings.defaults.false_alarms else "false_alarms"]

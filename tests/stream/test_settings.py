@@ -123,6 +123,19 @@ def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
         ),
         ("  b: {}\n", "9: models.b.references is missing: reference files, one per model version"),
         (
+            "  b: {learn: 24h, references: [x]}\n",
+            "9: models.b.learn is 1d beside references; keep one of the two",
+        ),
+        ("  b: {learn: 0s}\n", "9: models.b.learn is '0s': must be longer than 0s"),
+        (
+            "  b: {learn: 15m}\n",
+            "9: learn 15m of b is less than 20 slides of 1m; learn at least 20m, better a day or a week",
+        ),
+        (
+            "  b: {learn: 24h, learn_rows: 10}\n",
+            "9: models.b.learn_rows is 10: must be greater than or equal",
+        ),
+        (
             "  'b{}': {references: [x]}\n",
             "9: models.b{} must be 1 to 128 bytes of printable text without braces",
         ),
@@ -326,3 +339,13 @@ def test_a_window_of_too_many_slides_is_refused_with_the_remedy() -> None:
     }
     with pytest.raises(ConfigError, match=r"more than 1024 slides of 1m; set slide in models\.m"):
         parse_settings(values).model_spec("m")
+
+
+def test_a_model_without_references_learns_them_as_the_defaults_say() -> None:
+    spec = parse_settings(
+        {**mapping(), "defaults": {"learn": "24h"}, "models": {"a": {}, "b": {"references": ["b.json"]}}}
+    )
+    assert (spec.model_spec("a").learn_ms, spec.model_spec("a").learn_rows) == (86_400_000, 100_000)
+    assert spec.model_spec("b").learn_ms is None
+    own = parse_settings({**mapping(), "models": {"a": {"learn": "2h", "learn_rows": 5_000}}})
+    assert (own.model_spec("a").learn_ms, own.model_spec("a").learn_rows) == (7_200_000, 5_000)
