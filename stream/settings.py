@@ -160,8 +160,8 @@ class Settings(Section):
             )
         if spec.learn_ms is None:
             raise ConfigError(
-                f"{self.where('models', spec.name)}: models.{spec.name}.references is missing: reference files, "
-                "one per model version; or learn them from the stream, such as learn: 24h"
+                f"{self.where('models', spec.name)}: models.{spec.name}.references is missing: "
+                "reference files, one per model version; or learn them from the stream, such as learn: 24h"
             )
         if spec.learn_ms < LEAST_LEARNED * spec.slide_ms:
             place = self.where(*(("defaults", "learn") if own_ms is None else ("models", spec.name, "learn")))

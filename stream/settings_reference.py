@@ -48,9 +48,9 @@ between two false alarms, and the two cannot stand side by side. What stands und
 the reference, are no drift. [budgets.md](budgets.md) says what both promise, and `driftstream explain` what a
 model can see with them.
 
-A model without reference files can learn its references from the stream: `learn: 24h` takes the first 24 hours
-of event time of each of its versions. Until they have passed the model is warming up: its events are counted
-and not judged. What was wrong in that time counts as normal ever after, so look at what was learned:
+A model without reference files can learn its references from the stream: `learn: 24h` takes the first 24
+hours of event time of each of its versions. Until they have passed the model is warming up: its events are
+counted and not judged. What was wrong in that time counts as normal ever after, so look at what was learned:
 `driftstream reference show MODEL`.
 
 `driftstream config show` prints what is in effect, secrets masked; `config validate` checks the file and its
