@@ -15,6 +15,7 @@ from detectors.building import build
 from detectors.calibration import Variation
 from detectors.columns import Kind
 from detectors.counts import Counts
+from detectors.errors import MismatchError
 from detectors.moments import Products
 from detectors.pairs import PairScores, products_of
 from detectors.reference_file import ReferenceFile, Role, read, write
@@ -123,6 +124,19 @@ class Reference:
         if len(columns) == len(self._content.columns):
             return self
         return Reference(self._content.with_columns(columns)) if columns else None
+
+    def rebased(self, counts: Counts, *, windows: int) -> Reference:
+        """Return this with the counts of another period, ``windows`` slices long: to compare with that one.
+
+        Bins and window-to-window variation stay; season and pairs do not. Raises :class:`MismatchError` for
+        counts of other bins.
+        """
+        if counts.cells.shape != self.counts.cells.shape:
+            raise MismatchError(
+                f"counts of shape {counts.cells.shape} do not fit bins of shape {self.counts.cells.shape}"
+            )
+        per_column = Scores(self.binning, counts.cells).per_column
+        return Reference(self._content.with_counts(counts.cells, per_column, windows))
 
     def to_json(self) -> str:
         """Return the versioned file: the same reference gives the same bytes."""

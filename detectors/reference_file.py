@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.calibration import Variation
@@ -19,6 +20,7 @@ from detectors.scores import Scores
 from detectors.slots import SLOTS
 
 FORMAT: Final = "driftstream.reference/1"
+Whole = NDArray[np.int64]
 Role = Literal["feature", "prediction", "score", "label"]
 
 
@@ -37,6 +39,19 @@ class ColumnVariation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dof: tuple[float | None, ...]
     noise: tuple[float, ...]
     seasons: tuple[Season, ...] = ()
+
+    def with_components(self, components: int, polynomials: int) -> ColumnVariation:
+        """Return this for so many components: the highest of the ``polynomials`` are repeated or left out."""
+        more = components - len(self.tau2)
+        kept = polynomials + min(more, 0)
+        last = max(polynomials - 1, 0)
+        order = [*range(kept), *[last] * max(more, 0), *range(polynomials, len(self.tau2))]
+        return ColumnVariation(
+            tau2=tuple(self.tau2[m] for m in order),
+            inertia=tuple(self.inertia[m] for m in order),
+            dof=tuple(self.dof[m] for m in order),
+            noise=tuple(self.noise[m] for m in order),
+        )
 
 
 class ColumnEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +110,27 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         pairs = self.pairs if self.pairs and kept.issuperset(self.pairs.names) else msgspec.UNSET
         return msgspec.structs.replace(self, columns=tuple(columns), pairs=pairs)
 
+    def with_counts(self, cells: Whole, per_column: Sequence[int], windows: int) -> ReferenceFile:
+        """Return the same bins and variation with other counts, of so many windows; without season or pairs.
+
+        ``per_column`` are the components that the counts give: polynomials at the front may be more or fewer.
+        """
+        columns = []
+        for column, counted, components in zip(self.columns, cells, per_column, strict=True):
+            values = counted[: column.bins.value_cells].tolist()
+            columns.append(
+                ColumnEntry(
+                    role=column.role,
+                    bins=column.bins,
+                    counts=(*values, *counted[-3:].tolist()),
+                    variation=column.variation.with_components(components, _polynomials(column)),
+                )
+            )
+        rows = int(cells[0].sum())
+        return msgspec.structs.replace(
+            self, rows=rows, chunks=windows, days=0, columns=tuple(columns), pairs=msgspec.UNSET
+        )
+
     def counts(self, binning: Binning) -> Counts:
         """Return the reference's counts in the layout of ``binning``."""
         cells = np.zeros((len(self.columns), binning.width), dtype=np.int64)
@@ -113,6 +149,13 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
                     f" components, its bins have {expected}: build the reference again"
                 )
         return _joined_variation(parts, self.chunks, self.chunk_rows, self.days)
+
+
+def _polynomials(column: ColumnEntry) -> int:
+    """Return how many of the column's components are polynomials: its indicators are known by its bins."""
+    if not isinstance(column.bins, NumericBins):
+        return 0
+    return len(column.variation.tau2) - len(column.bins.atoms) - 2  # missing, invalid
 
 
 def _joined_variation(parts: Sequence[ColumnVariation], chunks: int, chunk_rows: int, days: int) -> Variation:
