@@ -15,6 +15,7 @@ from detectors.binning import INVALID, MISSING, UNSEEN, Binning
 from detectors.counts import Counts
 from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError
 from detectors.monitor import Monitor
+from detectors.performance import Outcomes, PerformanceCounts, PerformanceSpec
 from detectors.reference import Reference
 from detectors.sequential import ErrorMonitor
 from detectors.verdict import CellChange, FeatureVerdict, PairVerdict, Verdict
@@ -34,7 +35,10 @@ __all__ = [
     "FormatError",
     "MismatchError",
     "Monitor",
+    "Outcomes",
     "PairVerdict",
+    "PerformanceCounts",
+    "PerformanceSpec",
     "Reference",
     "Verdict",
 ]

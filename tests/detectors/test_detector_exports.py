@@ -12,7 +12,9 @@ import pytest
 import detectors
 
 MODULES = [
-    importlib.import_module(f"detectors.{info.name}") for info in pkgutil.iter_modules(detectors.__path__)
+    importlib.import_module(f"{package.__name__}.{info.name}")
+    for package in (detectors, detectors.performance)
+    for info in pkgutil.iter_modules(package.__path__)
 ]
 
 
