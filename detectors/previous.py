@@ -2,8 +2,8 @@
 
 Beside the training reference this answers another question: not "is it as it was when the model was
 built", but "is it as it was a day ago". The bins, and how windows vary by themselves, are those of the
-reference; what is compared with are the counts of the earlier hour. A change is seen for one period and is the
-new normal after. A number that stood still in the earlier hour has no scale to be compared on, and is left out.
+reference; what is compared with are the counts of the earlier hour. A change is seen for one period and is
+the new normal after. A number that stood still in the earlier hour has no scale to be compared on.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class PreviousPeriods:
     ------
     ValueError
         A period that is none.
+    CorruptBytes
+        A kept hour fails its checks.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class PreviousPeriods:
         self._options = options
         self._hour_ms = max(HOUR_MS, slide_ms)
         self._hours = dict(hours or {})
+        for packed in self._hours.values():
+            unframe(_HOUR_MAGIC, _VERSION, packed)
         self._changed: dict[int, bytes | None] = {}
         self._start_ms = -1
         self._slices = 0

@@ -20,6 +20,7 @@ RUNBOOKS = {
     "data_drift": "the distribution of input features moved",
     "prediction_drift": "the distribution of the model's outputs moved",
     "label_drift": "the distribution of labels moved",
+    "period_drift": "the distribution moved against the same hour of an earlier day",
     "data_quality": "missing, invalid or never-seen values moved",
     "data_loss": "records were lost before they could be counted",
 }

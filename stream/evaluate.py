@@ -7,6 +7,9 @@ brings the counts of its newest pane (the decision looks back over disjoint pane
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from detectors import DetectorError
@@ -18,6 +21,7 @@ from stream.records import WindowRecord
 from stream.series import ClosedWindow, ModelPlan, Series, SeriesKey, SeriesState
 
 _MSGPACK = msgspec.msgpack.Encoder()
+NOTHING_REMEMBERED: Mapping[str, bytes] = MappingProxyType({})
 
 
 class ModelState(msgspec.Struct, array_like=True):
@@ -45,13 +49,14 @@ class ModelEvaluation:
     """All series of one model, and the numbers of its outbox messages.
 
     ``sequence`` is the number of the last message; it is part of the state, so a message's number is decided
-    by the same compare-and-set as the verdict it carries.
+    by the same compare-and-set as the verdict it carries. ``memory`` is what the model remembers beside it.
     """
 
-    def __init__(self, plan: ModelPlan) -> None:
+    def __init__(self, plan: ModelPlan, memory: Mapping[str, bytes] = NOTHING_REMEMBERED) -> None:
         self.plan = plan
         self.sequence = 0
-        self._series = {key: Series(plan, key) for key in plan.references}
+        self._forgotten: dict[str, bytes | None] = {}
+        self._series = {key: Series(plan, key, memory) for key in plan.references}
 
     def is_evaluated(self, key: SeriesKey, end_ms: int) -> bool:
         """Whether the window was evaluated, or lies before one that was."""
@@ -71,7 +76,18 @@ class ModelEvaluation:
 
     def open_incidents(self) -> list[tuple[SeriesKey, Incident]]:
         """Every open incident."""
-        return [(key, each) for key, series in self._series.items() for each in series.book.snapshot()]
+        return [(key, each) for key, series in self._series.items() for each in series.incidents()]
+
+    def changed_memory(self) -> dict[str, bytes | None]:
+        """Entries of the memory to write and to forget since the last call; they commit with the state."""
+        changed, self._forgotten = self._forgotten, {}
+        for series in self._series.values():
+            changed |= series.changed_memory()
+        return changed
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget entries of the memory with the next commit: they belong to a state that is damaged."""
+        self._forgotten = dict.fromkeys(names)
 
     def to_bytes(self) -> bytes:
         """Packed state."""
@@ -79,7 +95,9 @@ class ModelEvaluation:
         return pack(Kind.MODEL_STATE, _MSGPACK.encode(ModelState(self.sequence, series)))
 
     @classmethod
-    def from_bytes(cls, data: bytes, plan: ModelPlan) -> ModelEvaluation:
+    def from_bytes(
+        cls, data: bytes, plan: ModelPlan, memory: Mapping[str, bytes] = NOTHING_REMEMBERED
+    ) -> ModelEvaluation:
         """Inverse of :meth:`to_bytes`; series that the plan no longer has are dropped.
 
         Raises
@@ -88,9 +106,9 @@ class ModelEvaluation:
             The bytes fail a check.
         """
         state = ModelState.from_bytes(data, plan.model)
-        evaluation = cls(plan)
-        evaluation.sequence = state.sequence
         try:
+            evaluation = cls(plan, memory)
+            evaluation.sequence = state.sequence
             for each in state.series:
                 series = evaluation._series.get(SeriesKey(each.source, each.version))
                 if series is not None:

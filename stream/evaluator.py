@@ -117,9 +117,11 @@ class Evaluator:
         revision, stored = self._store.load_model(model)
         evaluation = ModelEvaluation(plan)
         if stored is not None:
+            memory = self._store.load_memory(model)
             try:
-                evaluation = ModelEvaluation.from_bytes(stored, plan)
+                evaluation = ModelEvaluation.from_bytes(stored, plan, memory)
             except CorruptState as exc:
+                evaluation.forget(memory)
                 log.error('state quarantined, the monitor starts anew model="%s" reason="%s"', model, exc)
         held = _Held(plan, evaluation, revision, OutboxDrain(self._sink))
         held.open = {key: OpenWindows(plan.windows) for key in plan.references}
@@ -266,8 +268,9 @@ class Evaluator:
         first = held.evaluation.sequence + 1
         held.evaluation.sequence += len(messages)
         numbered: list[tuple[int, Message]] = [(first + i, message) for i, message in enumerate(messages)]
+        evaluation = held.evaluation
         held.revision = self._store.decide(
-            held.plan.model, held.revision, held.evaluation.to_bytes(), numbered
+            held.plan.model, held.revision, evaluation.to_bytes(), numbered, evaluation.changed_memory()
         )
         held.drain.send(numbered)
         for record in records:

@@ -49,6 +49,7 @@ def model_plans(settings: Settings, references: ReferencesByVersion) -> dict[str
             min_effect=spec.min_effect,
             min_effects=spec.min_effects,
             arl=spec.arl,
+            compare_with=spec.compare_with,
             restate_ms=settings.time.restate_for_ms,
             incidents=policy,
         )

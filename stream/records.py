@@ -23,6 +23,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``source`` tells whether inference or label events were counted; ``n`` is the number of events in
     ``[window_start_ms, window_end_ms)``; ``revision`` grows when late events restate the window.
     ``pairs`` are those whose dependence changed though neither column did; not part of a restated window.
+    ``against`` holds the verdicts of comparisons with earlier periods, where such are asked for.
     ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when restated.
     """
 
@@ -40,6 +41,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed_by: str = "watermark"
     reference: str = ""
     pairs: list[dict[str, Any]] = []
+    against: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def id(self) -> str:

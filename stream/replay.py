@@ -118,6 +118,7 @@ class Replay:
             min_effect=spec.min_effect,
             min_effects=spec.min_effects,
             arl=spec.arl,
+            compare_with=spec.compare_with,
             restate_ms=spec.restate_ms,
             incidents=spec.incidents,
         )

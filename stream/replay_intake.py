@@ -30,6 +30,7 @@ class ReplaySpec:
     min_effect: float = 0.05
     min_effects: Mapping[str, float] = field(default_factory=dict)
     arl: float = 10_000
+    compare_with: tuple[str, ...] = ()
     out_of_orderness_ms: int = 5_000
     restate_ms: int = 3_600_000
     limits: Limits = field(default_factory=Limits)

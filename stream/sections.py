@@ -15,6 +15,7 @@ from stream.budget import Budget
 from stream.setting_types import Count, EmptyIsNone, KeyPrefix, Port, RedisUrl, ReferencePaths, Topic
 from stream.units import ByteSize, DurationMs, SpanMs
 
+EarlierPeriod = Literal["yesterday", "last_week"]
 _SECOND, _MINUTE, _HOUR, _MIB = 1000, 60_000, 3_600_000, 2**20
 
 
@@ -222,6 +223,10 @@ class ModelDefaults(Section):
     false_alarms: Budget = Field(
         default=None, description="the same in words, instead of `arl`: such as `1 per 30d`"
     )
+    compare_with: tuple[EarlierPeriod, ...] = Field(
+        default=(),
+        description="earlier periods to compare with too, hour by hour: `yesterday`, `last_week`",
+    )
     learn_ms: SpanMs | None = Field(
         default=None,
         alias="learn",
@@ -254,6 +259,7 @@ class ModelSettings(Section):
     min_effect: float | None = Field(default=None, ge=0, le=1, description="as in defaults")
     arl: Count | None = Field(default=None, description="as in defaults")
     false_alarms: Budget = Field(default=None, description="as in defaults")
+    compare_with: tuple[EarlierPeriod, ...] | None = Field(default=None, description="as in defaults")
     learn_ms: SpanMs | None = Field(
         default=None, alias="learn", description="as in defaults; instead of `references`"
     )

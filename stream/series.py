@@ -12,6 +12,7 @@ from detectors import Counts, Monitor, Reference
 from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
+from stream.periods import PeriodComparison, PeriodState, shown
 from stream.records import WindowRecord, features_of, pairs_of
 from stream.windows import WindowSpec
 
@@ -39,6 +40,8 @@ class ModelPlan:
         Columns with a smallest effect of their own.
     restate_ms
         How long an evaluated window is remembered, so that late events can restate it.
+    compare_with
+        Earlier periods to compare with beside the reference. They share the budget of false alarms with it.
     """
 
     model: str
@@ -50,12 +53,13 @@ class ModelPlan:
     restate_ms: int
     incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
     min_effects: Mapping[str, float] = field(default_factory=dict)
+    compare_with: tuple[str, ...] = ()
 
     def monitor_options(self, key: SeriesKey) -> dict[str, Any]:
         """Options of the monitor of a series; columns of another source or version are left out."""
         names = self.references[key].names
         return {
-            "arl": self.arl,
+            "arl": self.arl * (1 + len(self.compare_with)),
             "min_effect": self.min_effect,
             "min_effects": {name: self.min_effects[name] for name in names if name in self.min_effects},
             "min_samples": self.min_samples,
@@ -93,6 +97,7 @@ class SeriesState(msgspec.Struct, array_like=True):
     last_end_ms: int
     evaluated: dict[int, Evaluated]
     incidents: list[Incident]
+    periods: PeriodState | None = None
 
 
 def smallest_visible(monitor: Monitor, rows: int) -> dict[str, dict[str, float]]:
@@ -107,7 +112,7 @@ def smallest_visible(monitor: Monitor, rows: int) -> dict[str, dict[str, float]]
 class Series:
     """Monitor, remembered windows and incidents of one series."""
 
-    def __init__(self, plan: ModelPlan, key: SeriesKey) -> None:
+    def __init__(self, plan: ModelPlan, key: SeriesKey, memory: Mapping[str, bytes]) -> None:
         self.plan = plan
         self.key = key
         self.reference = plan.references[key]
@@ -116,12 +121,25 @@ class Series:
         self.last_end_ms = 0
         self.evaluated: dict[int, Evaluated] = {}
         self.book = IncidentBook(plan.incidents)
+        self.periods = self._comparison(memory) if plan.compare_with else None
+
+    def _comparison(self, memory: Mapping[str, bytes]) -> PeriodComparison:
+        options = {**self.plan.monitor_options(self.key)}
+        del options["window_slices"]
+        return PeriodComparison(
+            self.reference,
+            (self.key.source, self.key.version),
+            self.plan.compare_with,
+            slide_ms=self.plan.windows.slide_ms,
+            policy=self.plan.incidents,
+            memory=memory,
+            options=options,
+        )
 
     def evaluate(self, window: ClosedWindow) -> tuple[WindowRecord, list[Alert]]:
         """Decide on the next window."""
-        verdict = self.monitor.update_counts(
-            window.newest, window=window.whole, timestamp_ms=window.end_ms - self.plan.windows.slide_ms
-        )
+        start_ms = window.end_ms - self.plan.windows.slide_ms
+        verdict = self.monitor.update_counts(window.newest, window=window.whole, timestamp_ms=start_ms)
         drifted = list(verdict.drifted_names)
         memory = Evaluated(window.whole.n, 0, verdict.status, verdict.severity, drifted)
         rows = max(window.newest.n, self.plan.min_samples)
@@ -129,7 +147,19 @@ class Series:
         features = features_of(verdict.features, visible)
         record = self._record(window, memory, features, pairs_of(verdict.pairs))
         self._remember(window.end_ms, memory)
-        return record, self.book.update(record)
+        if self.periods is None:
+            return record, self.book.update(record)
+        earlier = self.periods.judge(window.newest, start_ms=start_ms)
+        record = msgspec.structs.replace(record, against=shown(earlier))
+        return record, self.book.update(record) + self.periods.observe(earlier, record)
+
+    def incidents(self) -> list[Incident]:
+        """Every open incident."""
+        return self.book.snapshot() + ([] if self.periods is None else self.periods.incidents())
+
+    def changed_memory(self) -> dict[str, bytes | None]:
+        """Entries of the model's memory to write and to forget since the last call."""
+        return {} if self.periods is None else self.periods.changed()
 
     def restate(self, window: ClosedWindow) -> WindowRecord | None:
         """The record of a window again, with its late events: new counts, the old decision."""
@@ -192,6 +222,7 @@ class Series:
             self.last_end_ms,
             self.evaluated,
             self.book.snapshot(),
+            None if self.periods is None else self.periods.snapshot(),
         )
 
     def restore(self, state: SeriesState) -> None:
@@ -200,6 +231,8 @@ class Series:
         if state.fingerprint == self.reference.fingerprint:
             options = plan.monitor_options(self.key)
             self.monitor = Monitor.from_bytes(state.monitor, self.reference, **options)
+            if self.periods is not None and state.periods is not None:
+                self.periods.restore(state.periods)
         self.last_end_ms = state.last_end_ms
         self.evaluated = state.evaluated
         self.book = IncidentBook(plan.incidents, state.incidents)

@@ -75,6 +75,8 @@ class ModelSpec:
     """What ``arl`` was made of, where it was said so."""
     min_effects: Mapping[str, float] = field(default_factory=dict)
     """Columns with a smallest effect of their own."""
+    compare_with: tuple[str, ...] = ()
+    """Earlier periods to compare with beside the reference."""
     learn_ms: int | None = None
     """How much of the live stream the references are learned from; None where they are files."""
     learn_rows: int = 100_000

@@ -161,8 +161,12 @@ def _series(state: SeriesState) -> SeriesStatus:
         n=None if last is None else last.n,
         status=NEVER if last is None else last.status,
         drifted=[] if last is None else last.drifted,
-        incidents=[_incident(each) for each in state.incidents],
+        incidents=[_incident(each) for each in (*state.incidents, *_of_periods(state))],
     )
+
+
+def _of_periods(state: SeriesState) -> list[Incident]:
+    return [] if state.periods is None else state.periods.incidents
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

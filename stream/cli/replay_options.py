@@ -62,6 +62,7 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
         min_samples=base.min_samples if told.min_samples is None else told.min_samples,
         min_effect=base.min_effect if told.min_effect is None else told.min_effect,
         min_effects=base.min_effects if isinstance(base, ModelSpec) else {},
+        compare_with=base.compare_with,
         arl=_arl(base, windows.slide_ms) if told.arl is None else told.arl,
         out_of_orderness_ms=time.out_of_orderness_ms if out_of_orderness_ms is None else out_of_orderness_ms,
         restate_ms=time.restate_for_ms,
