@@ -24,6 +24,7 @@ class _Part(NamedTuple):
     ids: list[str]
     columns: dict[str, NDArray[Any]]
     attributes: Attributes | None
+    answers: list[Any]
 
 
 class Waiting:
@@ -82,7 +83,8 @@ class Assembly:
                 events = waiting.events
                 ids = [event.prediction_id for event in events]
                 columns, attributes = target.encode(events), target.attributes.read(events)
-                part = _Part(np.array(waiting.rows, np.intp), ids, columns, attributes)
+                rows = np.array(waiting.rows, np.intp)
+                part = _Part(rows, ids, columns, attributes, target.answers(events))
                 self._parts.setdefault(target, []).append(part)
                 del self.waiting[target]
 
@@ -103,14 +105,16 @@ class Assembly:
 
     def _block(self, target: VersionLayout, parts: list[_Part]) -> Block:
         rows = np.concatenate([part.rows for part in parts])
-        ids, columns = parts[0].ids, parts[0].columns
+        ids, columns, answers = parts[0].ids, parts[0].columns, parts[0].answers
         if len(parts) > 1:
             ids = list(chain.from_iterable(part.ids for part in parts))
+            answers = list(chain.from_iterable(part.answers for part in parts))
             columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in columns}
         attributes = _attributes(target, parts)
         if (rows[1:] < rows[:-1]).any():  # not decoded in the order of the batch
             order = np.argsort(rows)
             rows, ids = rows[order], [ids[place] for place in order.tolist()]
+            answers = [answers[place] for place in order.tolist()] if answers else answers
             columns = {name: column[order] for name, column in columns.items()}
             attributes = taken(attributes, order)
         return Block(
@@ -121,6 +125,7 @@ class Assembly:
             ids=ids,
             columns=columns,
             attributes=attributes,
+            answers=answers,
         )
 
 

@@ -25,7 +25,8 @@ class Declared:
     """What is read of one model's attributes.
 
     ``segments`` maps a segment's name to its values, ``variants`` and ``feedback`` are values, ``measures``
-    names. A variant that is absent is ``live``, which is always declared.
+    names. A variant that is absent is ``live``, which is always declared. With ``answers`` the raw prediction
+    of every inference event, and the raw label of every label event, is kept beside its column.
 
     >>> Declared(segments={"region": ("eu", "us")}).segment_values
     (('eu', 'us', 'other', 'none'),)
@@ -35,6 +36,7 @@ class Declared:
     variants: tuple[str, ...] = (LIVE,)
     measures: tuple[str, ...] = ()
     feedback: tuple[str, ...] = ()
+    answers: bool = False
 
     @property
     def variant_values(self) -> tuple[str, ...]:

@@ -62,7 +62,9 @@ class Block:
 
     ``columns`` maps the reference's names to encoded values: float64 (NaN missing, infinite invalid) or int32
     codes (-1 missing, -2 unseen, -3 invalid). ``rows`` are positions in the batch, ``ts_ms`` event times.
-    ``attributes`` are those of the topic: of inference events or of labels.
+    ``attributes`` are those of the topic: of inference events or of labels. ``answers`` are the raw
+    predictions or labels, as JSON has them or, where that is not what the column takes, as
+    :meth:`Column.repaired` says; empty where they were not asked for.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Block:
     ids: list[str]
     columns: dict[str, NDArray[Any]]
     attributes: Attributes
+    answers: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

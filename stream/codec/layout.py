@@ -41,6 +41,7 @@ class VersionLayout:
         self._read_numbers = row_reader(list(map(structs.path, numeric)))
         self._read_categories = column_reader(list(map(structs.path, codes)))
         self._read_scalars = column_reader(list(map(structs.path, self._scalars)))
+        self._read_answers = column_reader([structs.answer] if structs.declared.answers else [])
 
     def encode(self, events: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Return the encoded columns of ``events``, structs of this layout's model."""
@@ -52,6 +53,10 @@ class VersionLayout:
         for column, values in zip(self._scalars, self._read_scalars(events), strict=True):
             encoded[column.name] = _single(column, values)
         return encoded
+
+    def answers(self, events: Sequence[Any]) -> list[Any]:
+        """Return the raw predictions or labels of ``events``; none of them when nobody asked for them."""
+        return [answer for answers in self._read_answers(events) for answer in answers]
 
     # One np.fromiter for all features of a kind: a call each would weigh on small blocks.
 

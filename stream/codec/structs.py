@@ -32,6 +32,11 @@ class Form:
     scalars: tuple[str, ...]
 
     @property
+    def answer(self) -> str:
+        """Field of the answer: what was predicted, or what was true."""
+        return self.scalars[0]
+
+    @property
     def versioned(self) -> bool:
         """Whether an event names the version of its model."""
         return "version" in self.event.__struct_fields__
@@ -57,6 +62,7 @@ class Structs:
     typed: bool
     declared: Declared
     reader: AttributeReader
+    answer: str
 
     def path(self, column: Column) -> str:
         """Return the attribute of ``column``: in the features struct, or in the event itself."""
@@ -96,7 +102,7 @@ def make_structs(
     )
     paths = {name: f"f{number}" for number, name in enumerate(names)}
     reader = InferenceReader(declared, segments, measures) if form.versioned else LabelReader(declared)
-    return Structs(event, features, segments, measures, paths, typed, declared, reader)
+    return Structs(event, features, segments, measures, paths, typed, declared, reader, form.answer)
 
 
 def _object(name: str, types: Mapping[str, Any], *, renamed: bool) -> type[msgspec.Struct]:

@@ -37,6 +37,7 @@ DECLARED = {
         variants=("shadow",),
         measures=("latency_ms",),
         feedback=("thumbs_up",),
+        answers=True,
     )
 }
 DECODERS: list[Decoder] = [
@@ -144,6 +145,7 @@ def test_a_record_means_the_same_alone_as_in_a_batch(values: list[bytes | None])
                 for name, column in block.columns.items():
                     np.testing.assert_array_equal(column[place], single.columns[name][0])
                 same_attributes(block.attributes, single.attributes, place)
+                assert repr(block.answers[place : place + 1]) == repr(single.answers)
 
 
 @given(st.dictionaries(st.sampled_from(["age", "home", "member"]), SCALARS))
@@ -171,3 +173,4 @@ def test_the_slow_path_reads_attributes_like_the_fast_one(given_attributes: dict
     assert [bad.reason for bad in fast.rejected] == [bad.reason for bad in slow.rejected]
     for one, other in zip(fast.blocks, slow.blocks, strict=True):
         same_attributes(one.attributes, other.attributes, 0)
+        assert one.answers == other.answers == [VALID["prediction"]]
