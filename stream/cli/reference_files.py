@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from detectors import Reference
 from detectors.errors import DetectorError
 from stream.errors import ConfigError
 from stream.explain import column_powers, default_spec, effect_origin, expected_rows, finite
+from stream.reference_building import EventColumns, build_named, rows_per_slide
 from stream.settings import DEFAULT_SLIDE_MS
 from stream.units import parse_duration_ms
 from stream.windows import WindowSpec
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from stream.rows import Roles, Table
@@ -74,14 +74,15 @@ def build_reference(
             )
     columns = {name: name for name in roles.features} | named
     codes = frozenset(categorical)
+    values = {name: _values(table, column, as_codes=column in codes) for name, column in columns.items()}
     try:
-        return Reference.build(
-            {name: _values(table, column, as_codes=column in codes) for name, column in columns.items()},
+        return build_named(
+            EventColumns(
+                features={name: values[name] for name in columns if name not in named},
+                **{name: values[name] for name in named},
+            ),
             window_rows=window_rows,
-            timestamps_ms=times_ms,
-            outputs=("score",) if roles.score is not None else (),
-            prediction="prediction" if roles.prediction is not None else None,
-            label="label" if roles.label is not None else None,
+            times_ms=times_ms,
             categorical=[name for name, column in columns.items() if column in codes],
             model=model,
             version=version,
@@ -128,8 +129,7 @@ def rows_per_window(
     window_ms = _length_ms("--window", window)
     slide_ms = min(DEFAULT_SLIDE_MS, window_ms) if slide is None else _length_ms("--slide", slide)
     spec = WindowSpec(size_ms=window_ms, slide_ms=slide_ms)
-    _, sizes = np.unique(times_ms // spec.slide_ms, return_counts=True)
-    return max(1, int(np.median(sizes)))
+    return rows_per_slide(times_ms, spec.slide_ms)
 
 
 def _length_ms(option: str, given: str) -> int:
