@@ -77,19 +77,48 @@ class ModelKeys:
     model: str
 
     @property
+    def stem(self) -> str:
+        """Start of every key of the model; the label join names the buckets of its entries from it."""
+        return f"{self.prefix}:{{model:{self.model}}}:"
+
+    @property
     def state(self) -> str:
         """Hash: revision and the packed state of the model's evaluation."""
-        return f"{self.prefix}:{{model:{self.model}}}:state"
+        return f"{self.stem}state"
 
     @property
     def memory(self) -> str:
         """Hash: what the evaluation remembers beside its state, too much to be written with each commit."""
-        return f"{self.prefix}:{{model:{self.model}}}:memory"
+        return f"{self.stem}memory"
 
     @property
     def outbox(self) -> str:
         """Sorted set: messages not yet delivered, by sequence number."""
-        return f"{self.prefix}:{{model:{self.model}}}:outbox"
+        return f"{self.stem}outbox"
+
+    @property
+    def join(self) -> str:
+        """Hash: counts of the label join, and how many pieces of its journal have been trimmed."""
+        return f"{self.stem}join"
+
+    @property
+    def blocks(self) -> str:
+        """Hash: blocks of event time with pending predictions to the numbers of their buckets."""
+        return f"{self.stem}blocks"
+
+    @property
+    def journal(self) -> str:
+        """List: transitions of the label join not folded yet, in pieces."""
+        return f"{self.stem}journal"
+
+    @property
+    def strata(self) -> str:
+        """Hash: name of a stratum to its number."""
+        return f"{self.stem}strata"
+
+    def outcome(self, start_ms: int) -> str:
+        """String: packed outcomes of the predictions of one pane."""
+        return f"{self.stem}outcome:{start_ms}"
 
 
 def topic_key(prefix: str, topic: str) -> str:

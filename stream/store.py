@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from stream.join import JoinStore, OutcomeCommit
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.panes import Pane
@@ -49,6 +50,10 @@ class PartitionCommit:
 class PartitionStore(Protocol):
     """What ingest needs."""
 
+    @property
+    def joins(self) -> JoinStore:
+        """State of the label join."""
+
     def declare_topic(self, topic: str, partitions: int) -> None:
         """Tell the evaluators how many partitions hold the watermark back."""
 
@@ -67,6 +72,10 @@ class PartitionStore(Protocol):
 
 class ModelStore(Protocol):
     """What evaluate needs."""
+
+    @property
+    def joins(self) -> JoinStore:
+        """State of the label join."""
 
     def partitions(self, topic: str) -> int | None:
         """Number of partitions of an input topic, None while no ingest has declared it."""
@@ -96,15 +105,18 @@ class ModelStore(Protocol):
         state: bytes,
         messages: Iterable[Sequenced],
         memory: Mapping[str, bytes | None] = NO_MEMORY,
+        *,
+        outcomes: OutcomeCommit | None = None,
     ) -> int:
         """Compare-and-set the model's state and append its messages; the new revision.
 
-        ``memory`` holds the entries that changed; None = forgotten.
+        ``memory`` holds the entries that changed; None = forgotten. ``outcomes`` is what has been folded
+        from the journal of the label join; the journal is trimmed with it.
 
         Raises
         ------
         Conflict
-            The stored revision is not ``revision``.
+            The stored revision is not ``revision``, or the journal has been trimmed since it was read.
         """
 
     def outbox(self, model: str) -> list[Sequenced]:

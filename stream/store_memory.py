@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import Conflict, Fenced, OffsetMismatch
+from stream.join import OutcomeCommit
+from stream.join_memory import MemoryJoin
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.panes import Pane
@@ -39,6 +41,7 @@ class MemoryStore:
     """Partition and model state in dictionaries; panes are kept packed, as Redis would."""
 
     def __init__(self) -> None:
+        self.joins = MemoryJoin()
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._models: dict[str, _Model] = {}
         self._topics: dict[str, int] = {}
@@ -139,11 +142,15 @@ class MemoryStore:
         state: bytes,
         messages: Iterable[Sequenced],
         memory: Mapping[str, bytes | None] = NO_MEMORY,
+        *,
+        outcomes: OutcomeCommit | None = None,
     ) -> int:
         """See :class:`stream.store.ModelStore`."""
         held = self._of(model)
         if held.revision != revision:
             raise Conflict(f"model {model}: revision {revision} expected, the store holds {held.revision}")
+        if outcomes is not None and not self.joins.commit(model, outcomes):
+            raise Conflict(f"model {model}: its journal was trimmed by another evaluator")
         held.revision, held.state = revision + 1, state
         changed = {**held.memory, **memory}
         held.memory = {name: data for name, data in changed.items() if data is not None}

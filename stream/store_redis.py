@@ -10,6 +10,8 @@ from typing import Any, cast
 import redis
 
 from stream.errors import Conflict, CorruptState, Fenced, OffsetMismatch
+from stream.join import OutcomeCommit
+from stream.join_redis import RedisJoin
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
 from stream.panes import Pane
@@ -53,6 +55,7 @@ class RedisStore:
         self.prefix = prefix
         self.max_unknown = max_unknown
         self.quarantined = 0
+        self.joins = RedisJoin(client, prefix=prefix)
         self._claim = client.register_script(CLAIM)
         self._commit = client.register_script(COMMIT)
         self._decide = client.register_script(DECIDE)
@@ -209,19 +212,30 @@ class RedisStore:
         state: bytes,
         messages: Iterable[Sequenced],
         memory: Mapping[str, bytes | None] = NO_MEMORY,
+        *,
+        outcomes: OutcomeCommit | None = None,
     ) -> int:
         """See :class:`stream.store.ModelStore`."""
         names = ModelKeys(self.prefix, model)
-        args: list[Any] = [revision, state, len(memory)]
+        keys = [names.state, names.outbox, names.memory, names.join, names.journal]
+        args: list[Any] = [revision, state]
+        if outcomes is None:
+            args += ["", "", ""]
+        else:
+            keys += [names.outcome(start) for start in outcomes.panes]
+            args += [outcomes.base, outcomes.upto, outcomes.ttl_ms, *outcomes.panes.values()]
+        args.append(len(memory))
         for name, data in memory.items():
             args += [name, data or b""]
         numbered = list(messages)
         args.append(len(numbered))
         for sequence, message in numbered:
             args += [sequence, message.to_bytes()]
-        verdict, stored = self._decide(keys=[names.state, names.outbox, names.memory], args=args)
+        verdict, stored = self._decide(keys=keys, args=args)
         if verdict == b"CONFLICT":
             raise Conflict(f"model {model}: revision {revision} expected, Redis holds {int(stored)}")
+        if verdict == b"TRIMMED":
+            raise Conflict(f"model {model}: its journal was trimmed to {int(stored)} by another evaluator")
         return int(stored)
 
     def outbox(self, model: str) -> list[Sequenced]:

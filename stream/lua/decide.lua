@@ -1,12 +1,22 @@
 -- A verdict and its messages commit together, and only on the revision they were computed from.
--- KEYS: state, outbox, memory
+-- KEYS: state, outbox, memory, join, journal, outcome pane...
 -- ARGV: expected revision, state bytes,
+--       pieces of the journal trimmed so far ('' = it was not read), pieces trimmed after this, outcome TTL ms,
+--       bytes per outcome pane,
 --       #memory, then (name, bytes; '' = forget) per entry,
 --       #messages, then (sequence, bytes) per message
-local i = 3
+local i = 6
 local function take() i = i + 1; return ARGV[i - 1] end
 local stored = redis.call('HGET', KEYS[1], 'revision') or '0'
 if stored ~= ARGV[1] then return {'CONFLICT', stored} end
+-- outcomes commit only together with the end of the journal that they have folded
+if ARGV[3] ~= '' then
+  local base = redis.call('HGET', KEYS[4], 'base') or '0'
+  if base ~= ARGV[3] then return {'TRIMMED', base} end
+  redis.call('LTRIM', KEYS[5], tonumber(ARGV[4]) - tonumber(base), -1)
+  redis.call('HSET', KEYS[4], 'base', ARGV[4])
+end
+for k = 6, #KEYS do redis.call('SET', KEYS[k], take(), 'PX', ARGV[5]) end
 local revision = tonumber(stored) + 1
 redis.call('HSET', KEYS[1], 'revision', revision, 'state', ARGV[2])
 for _ = 1, tonumber(take()) do
