@@ -4,7 +4,7 @@ Names follow the Prometheus conventions: prefix ``driftstream_``, base units (se
 counters. Four rules keep the series honest and bounded:
 
 * a ``model`` label is a configured model or ``__other__``;
-* per model version the :attr:`Metrics.top_features` features that matter most have series of their own, the
+* per model version the ``top_features`` features that matter most have series of their own, the
   others share one series ``__other__`` that carries the worst value of each number;
 * a number that is not known is absent, never 0 (:meth:`Metrics.lag`, :meth:`Metrics.watermark`);
 * a series goes when its subject goes: a feature that left the top, a revoked partition, a released model.
@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from math import inf, isnan
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-OTHER: Final = "__other__"
+from stream.feature_metrics import OTHER, FeatureMetrics, SeriesLabels, set_known
+from stream.performance_metrics import PerformanceMetrics
+
 STATUSES: Final = ("ok", "drift", "not_enough_data")
 COMMIT_RESULTS: Final = ("ok", "fenced", "mismatch", "error")
 DEFAULT_TOP_FEATURES: Final = 50
@@ -29,19 +30,6 @@ DEFAULT_TOP_FEATURES: Final = 50
 _COMMIT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _EVALUATION_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _CLOSE_DELAY_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
-
-# What is shown of a feature: the help text, and the worst of several features (for ``__other__``).
-_FEATURE_FIELDS: Final[Mapping[str, tuple[str, Callable[[Iterable[float]], float]]]] = {
-    "effect": ("Size of the change, in standard deviations of the reference.", max),
-    "psi": ("Population stability index against the reference.", max),
-    "ks": ("Kolmogorov-Smirnov distance to the reference, 0 to 1.", max),
-    "p_value": ("Adjusted p-value of the change.", min),
-    "missing_ratio": ("Share of missing values in the last window, 0 to 1.", max),
-    "unseen_ratio": ("Share of values in no reference category, 0 to 1.", max),
-    "drifted": ("1 when the feature drifted in the last window.", max),
-}
-
-_Key = tuple[str, str, str]  # model, version, source
 
 
 class Metrics:
@@ -75,16 +63,16 @@ class Metrics:
             raise ValueError(f"top_features is {top_features}, it must be at least 1")
         self.registry = registry if registry is not None else CollectorRegistry()
         self.models = frozenset(models)
-        self.top_features = top_features
-        self._ends_ms: dict[_Key, int] = {}
-        self._shown: dict[_Key, frozenset[str]] = {}
+        self._ends_ms: dict[SeriesLabels, int] = {}
         counter = partial(Counter, namespace="driftstream", registry=self.registry)
         gauge = partial(Gauge, namespace="driftstream", registry=self.registry)
         histogram = partial(Histogram, namespace="driftstream", registry=self.registry)
         self._declare_ingest(counter)
         self._declare_partitions(gauge)
         self._declare_windows(counter, gauge)
-        self._declare_features(counter, gauge)
+        self.series_dropped_total = counter("series_dropped", "Updates folded into __other__.")
+        self.features = FeatureMetrics(self.registry, top=top_features)
+        self.performance = PerformanceMetrics(self.registry, self.models)
         self._declare_durations(histogram)
         self._declare_process(counter, gauge)
         self._start_at_zero(tuple(topics), tuple(reasons))
@@ -131,13 +119,6 @@ class Metrics:
         )
         incident = ("model", "kind", "severity")
         self.incidents_firing = gauge("incidents_firing", "Incidents that are firing now.", incident)
-
-    def _declare_features(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
-        feature = ("model", "version", "feature")
-        self.feature_gauges: Mapping[str, Gauge] = {
-            field: gauge(f"feature_{field}", text, feature) for field, (text, _) in _FEATURE_FIELDS.items()
-        }
-        self.series_dropped_total = counter("series_dropped", "Updates folded into __other__.")
 
     def _declare_durations(self, histogram: Callable[..., Histogram]) -> None:
         self.commit_duration_seconds = histogram(
@@ -222,12 +203,12 @@ class Metrics:
 
     def lag(self, topic: str, partition: int, events: int | None) -> None:
         """Set the lag of a partition; ``None`` (not known) removes the series."""
-        _set(self.consumer_lag_events, (topic, str(partition)), events)
+        set_known(self.consumer_lag_events, (topic, str(partition)), events)
 
     def watermark(self, topic: str, partition: int, timestamp_ms: int | None) -> None:
         """Set the watermark of a partition; ``None`` (none yet) removes the series."""
         seconds = None if timestamp_ms is None else timestamp_ms / 1000
-        _set(self.watermark_timestamp_seconds, (topic, str(partition)), seconds)
+        set_known(self.watermark_timestamp_seconds, (topic, str(partition)), seconds)
 
     def partitions(self, topic: str, *, assigned: int, paused: int) -> None:
         """Set how many partitions of the topic this worker owns, and how many of them are paused."""
@@ -250,6 +231,7 @@ class Metrics:
         self.windows_evaluated_total.labels(model, record["status"]).inc()
         if model == OTHER:  # several models would write over one another
             return
+        self.performance.observe(record)
         key = (model, str(record["version"]), str(record["source"]))
         if record["window_end_ms"] < self._ends_ms.get(key, record["window_end_ms"]):
             return  # an older window, stated again after late events: the newer one stays shown
@@ -257,25 +239,10 @@ class Metrics:
         self.window_samples.labels(*key).set(record["n"])
         self.window_end_timestamp_seconds.labels(*key).set(record["window_end_ms"] / 1000)
         known = record["status"] != "not_enough_data"
-        _set(self.model_drifted, key, float(record["status"] == "drift") if known else None)
-        _set(self.features_drifted, key, len(record["drifted"]) if known else None)
-        self._observe_features(key, record["features"] if known else {})
-
-    def _observe_features(self, key: _Key, features: Mapping[str, Mapping[str, Any]]) -> None:
-        ranked = sorted(features, key=lambda name: (*_rank(features[name]), name))
-        rows: dict[str, Mapping[str, Any]] = {name: features[name] for name in ranked[: self.top_features]}
-        folded = [features[name] for name in ranked[self.top_features :]]
-        if folded:
-            rows[OTHER] = {field: _worst(field, folded) for field in _FEATURE_FIELDS}
-            self.series_dropped_total.inc(len(folded))
-        model, version, _ = key
-        for name in self._shown.get(key, frozenset()) - rows.keys():
-            for gauge in self.feature_gauges.values():
-                gauge.remove(model, version, name)
-        for name, row in rows.items():
-            for field, gauge in self.feature_gauges.items():
-                _set(gauge, (model, version, name), row.get(field))
-        self._shown[key] = frozenset(rows)
+        set_known(self.model_drifted, key, float(record["status"] == "drift") if known else None)
+        set_known(self.features_drifted, key, len(record["drifted"]) if known else None)
+        folded = self.features.observe(key, record["features"] if known else {})
+        self.series_dropped_total.inc(folded)
 
     def evaluated(self, *, seconds: float, close_delay_seconds: float) -> None:
         """Record how long one evaluation took, and how long after end + grace its verdict was published."""
@@ -299,13 +266,13 @@ class Metrics:
             self.model_drifted,
             self.features_drifted,
             self.incidents_firing,
-            *self.feature_gauges.values(),
         )
         for gauge in shown:
             gauge.remove_by_labels({"model": model})
         for key in [key for key in self._ends_ms if key[0] == model]:
             del self._ends_ms[key]
-            self._shown.pop(key, None)
+        self.features.released(model)
+        self.performance.released(model)
 
     # Publish, process
 
@@ -324,26 +291,6 @@ class Metrics:
     def build(self, version: str) -> None:
         """Tell which version runs."""
         self.build_info.labels(version).set(1)
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and not isnan(value)
-
-
-def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
-    if value is None or isnan(value):
-        gauge.remove(*labels)
-    else:
-        gauge.labels(*labels).set(value)
-
-
-def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
-    return (not row.get("drifted"), -row["effect"] if _known(row.get("effect")) else inf)
-
-
-def _worst(field: str, rows: Iterable[Mapping[str, Any]]) -> float | None:
-    known = [float(row[field]) for row in rows if _known(row.get(field))]
-    return _FEATURE_FIELDS[field][1](known) if known else None
 
 
 def _samples(gauge: Gauge) -> list[dict[str, str]]:
