@@ -55,11 +55,16 @@ class Predictions:
     key
         Shape (n,), uint64: :func:`id_keys` of the prediction ids. One id is one prediction.
     ts_ms
-        Shape (n,), int64: event time.
+        Shape (n,), int64, at least 0: event time.
     stratum
         Shape (n,), uint16: :meth:`JoinStore.strata` of version, variant and segment values.
     prediction, score
         Shape (n,), float64: as in ``detectors.performance`` (class code or value; NaN = absent).
+
+    Raises
+    ------
+    ValueError
+        A time before 1970.
     """
 
     key: NDArray[np.uint64]
@@ -67,6 +72,9 @@ class Predictions:
     stratum: NDArray[np.uint16]
     prediction: NDArray[np.float64]
     score: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        _refuse_negative(self.ts_ms)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -97,6 +105,11 @@ class Labels:
         Shape (n,), bool: breaks the tie with a label of the same time.
     value
         Shape (n,), float64: the business value, NaN = none.
+
+    Raises
+    ------
+    ValueError
+        A time before 1970.
     """
 
     key: NDArray[np.uint64]
@@ -104,6 +117,9 @@ class Labels:
     label: NDArray[np.float64]
     supersedes: NDArray[np.bool_]
     value: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        _refuse_negative(self.ts_ms)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -227,6 +243,11 @@ def is_sampled(key: NDArray[np.uint64], rate: float) -> NDArray[np.bool_]:
     the low ones).
     """
     return (key >> np.uint64(64 - _SAMPLED_BITS)).astype(np.float64) < rate * 2.0**_SAMPLED_BITS
+
+
+def _refuse_negative(ts_ms: NDArray[np.int64]) -> None:
+    if len(ts_ms) and int(ts_ms.min()) < 0:
+        raise ValueError(f"event time {int(ts_ms.min())} ms is before 1970: the join takes times from 0 on")
 
 
 def no_transitions() -> Transitions:

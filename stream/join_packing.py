@@ -21,6 +21,8 @@ BLOCKS = 8
 """Blocks of event time in a horizon: an entry lives an eighth of the horizon longer than it is needed."""
 MAX_HORIZON_MS = BLOCKS * (2**32 - 1)
 _MAX_CODE, _NO_CODE = 65_534, 65_535
+NO_VALUE = struct.pack(">d", np.nan)
+"""Bytes of a label's value where there is none."""
 _MAGIC = b"DSJ1"
 _CHECKSUM = 8
 _SHAPE = struct.Struct(">dBBBB")
@@ -49,7 +51,6 @@ def block_span_ms(horizon_ms: int) -> int:
 
 def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator[Section]:
     """Predictions by block and layout, at most ``limit`` rows a section."""
-    _refuse_negative(rows.ts_ms)
     code = np.rint(np.where(np.isnan(rows.prediction), _NO_CODE, rows.prediction))
     is_code = np.isnan(rows.prediction) | _is_code(rows.prediction)
     has_score = ~np.isnan(rows.score)
@@ -71,21 +72,19 @@ def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator
 
 
 def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
-    """Labels by layout, at most ``limit`` rows a section; equal labels are equal bytes."""
-    _refuse_negative(rows.ts_ms)
+    """Labels in their order, at most ``limit`` rows a section; equal labels are equal bytes.
+
+    Rows are as wide as the widest needs to be: the script takes :data:`NO_VALUE` off.
+    """
     has_value = ~np.isnan(rows.value)
-    for valued in (False, True):
-        chosen = np.flatnonzero(has_value == valued)
-        if not len(chosen):
-            continue
-        packed = np.empty(len(chosen), dtype=[("key", "<u8"), *_label_layout(valued=valued)])
-        packed["key"] = rows.key[chosen]
-        packed["rank"] = rows.ts_ms[chosen] * 2 + rows.supersedes[chosen]
-        label = rows.label[chosen]
-        packed["label"] = np.where(np.isnan(label), np.nan, label + 0.0)
-        if valued:
-            packed["value"] = rows.value[chosen] + 0.0
-        yield from _sections("l", 0, packed, limit)
+    valued = bool(has_value.any())
+    packed = np.empty(len(rows), dtype=[("key", "<u8"), *_label_layout(valued=valued)])
+    packed["key"] = rows.key
+    packed["rank"] = rows.ts_ms * 2 + rows.supersedes
+    packed["label"] = np.where(np.isnan(rows.label), np.nan, rows.label + 0.0)
+    if valued:
+        packed["value"] = np.where(has_value, rows.value + 0.0, np.nan)
+    return _sections("l", 0, packed, limit)
 
 
 def _sections(kind: str, block: int, packed: NDArray[np.void], limit: int) -> Iterator[Section]:
@@ -96,11 +95,6 @@ def _sections(kind: str, block: int, packed: NDArray[np.void], limit: int) -> It
 def _is_code(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     codes: NDArray[np.bool_] = (values >= 0) & (values <= _MAX_CODE) & (values == np.rint(values))
     return codes & ~np.signbit(values)
-
-
-def _refuse_negative(ts_ms: NDArray[np.int64]) -> None:
-    if len(ts_ms) and int(ts_ms.min()) < 0:
-        raise ValueError(f"event time {int(ts_ms.min())} ms is before 1970: the join takes times from 0 on")
 
 
 def _prediction_layout(*, coded: bool, scored: bool) -> list[tuple[str, str]]:

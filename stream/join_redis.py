@@ -16,6 +16,7 @@ import redis
 from stream.errors import CorruptState
 from stream.join import MAX_STRATA, OTHER_STRATUM, JoinCounts, Journal, Labels, Predictions, Transitions
 from stream.join_packing import (
+    NO_VALUE,
     Section,
     block_span_ms,
     joined_transitions,
@@ -68,6 +69,7 @@ class RedisJoin:
             horizon_ms,
             span_ms,
             horizon_ms + span_ms + self.slack_ms,
+            NO_VALUE,
             len(JoinCounts._fields),
             *JoinCounts._fields,
         ]

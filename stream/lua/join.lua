@@ -1,6 +1,6 @@
 -- Apply predictions and labels of one model to the map of its join; every change goes to the model's journal.
 -- KEYS: join (hash: counts), blocks (hash: what is known of each block), journal (list)
--- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, #count names,
+-- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, bytes of no value, #count names,
 --       count names..., then per section: kind ('p' or 'l'), block of the predictions, bytes a row,
 --       rows (8 bytes of key, then value)
 -- Returns: what has changed, in the order of the count names
@@ -16,8 +16,8 @@ local struct_unpack, struct_pack, band = struct.unpack, struct.pack, bit.band
 local stem, horizon, span, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local clock = call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
-local counts, names, first = {}, {}, 6 + tonumber(ARGV[5])
-for i = 6, first - 1 do names[#names + 1] = ARGV[i]; counts[ARGV[i]] = 0 end
+local counts, names, first = {}, {}, 7 + tonumber(ARGV[6])
+for i = 7, first - 1 do names[#names + 1] = ARGV[i]; counts[ARGV[i]] = 0 end
 local function count(name) counts[name] = counts[name] + 1 end
 
 -- ---- journal: rows of one shape and block together
@@ -275,7 +275,12 @@ for i = first, #ARGV, 4 do
     local known = opened(tonumber(ARGV[i + 1]))
     for at = 1, #rows, stride do predict(known, sub(rows, at, at + 7), sub(rows, at + 8, at + stride - 1)) end
   else
-    for at = 1, #rows, stride do label(sub(rows, at, at + 7), sub(rows, at + 8, at + stride - 1)) end
+    local none = stride == 32 and ARGV[5]
+    for at = 1, #rows, stride do
+      local value_end = at + stride - 1
+      if none and sub(rows, at + 24, at + 31) == none then value_end = at + 23 end
+      label(sub(rows, at, at + 7), sub(rows, at + 8, value_end))
+    end
   end
 end
 
