@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detectors.performance.exact import exact_sum, exact_sums
-from detectors.performance.logarithm import natural_log
+from detectors.performance.class_table import by_class
+from detectors.performance.exact import exact_group_sums, exact_sums
+from detectors.performance.logarithm import CLIPPED_AT, natural_log
 from detectors.performance.ranked_scores import Area, precision_recall_area, roc_area
 from detectors.performance.score_bins import BINS, score_bins
 from detectors.performance.spec import Floats, Outcomes, PerformanceSpec, Whole
@@ -23,8 +25,7 @@ from detectors.performance.tally import (
     ratio,
 )
 
-CLIPPED_AT = 2.0**-52
-"""Probabilities nearer to 0 than that are raised to it in the log loss, as in scikit-learn since 1.3."""
+Codes = NDArray[np.int8]
 _NEGATIVE, _POSITIVE, _UNKNOWN = range(3)
 _TABLE = slice(3, 12)
 _CALIBRATION = slice(12, 12 + 2 * CALIBRATION_BINS)
@@ -43,6 +44,7 @@ class Binary:
     totals = CALIBRATION_BINS + 4
 
     def __init__(self, spec: PerformanceSpec) -> None:
+        self._names = spec.classes
         self._positive = spec.positive_code
         self._negative = 1 - self._positive
 
@@ -67,22 +69,25 @@ class Binary:
             label, score = label[kept], score[kept]
         return Tally(counts, self._losses(counts, label, score) if label.size else [0] * self.totals)
 
-    def _codes(self, values: Floats) -> Whole:
-        codes: Whole = _UNKNOWN - (values == self._positive) - 2 * (values == self._negative)
+    def _codes(self, values: Floats) -> Codes:
+        positive, negative = (values == code for code in (self._positive, self._negative))
+        codes: Codes = _UNKNOWN - positive.view(np.int8) - 2 * negative.view(np.int8)
         return codes
 
-    def _losses(self, counts: Whole, label: Whole, score: Floats) -> list[int]:
+    def _losses(self, counts: Whole, label: Codes, score: Floats) -> list[int]:
         """Count the scores, and return their sums and those of the losses."""
         tenth = calibration_bins(score)
-        counts[_CALIBRATION] = np.bincount(label * CALIBRATION_BINS + tenth, minlength=2 * CALIBRATION_BINS)
-        counts[_SCORES] = np.bincount(label * BINS + score_bins(score), minlength=2 * BINS)
-        other = 1.0 - score
         positive = label == _POSITIVE
-        likelihood = np.where(positive, score, other)
-        log_loss = -natural_log(np.clip(likelihood, CLIPPED_AT, 1.0 - CLIPPED_AT))
+        counts[_CALIBRATION] = np.bincount(
+            positive * CALIBRATION_BINS + tenth, minlength=2 * CALIBRATION_BINS
+        )
+        counts[_SCORES] = np.bincount(positive * BINS + score_bins(score), minlength=2 * BINS)
+        other = 1.0 - score
+        likelihood = np.clip(np.where(positive, score, other), CLIPPED_AT, 1.0 - CLIPPED_AT)
+        log_loss = -natural_log(likelihood)
         squared = np.where(positive, other, score) ** 2
-        losses = (log_loss, log_loss * log_loss, squared, squared * squared)
-        return exact_sums(score, tenth, CALIBRATION_BINS) + [exact_sum(loss) for loss in losses]
+        losses = np.stack((log_loss, log_loss * log_loss, squared, squared * squared))
+        return exact_group_sums(score, tenth, CALIBRATION_BINS) + exact_sums(losses)
 
     def metrics(self, tally: Tally) -> Metrics:
         """Return the metrics; those of scores are of the outcomes with a score and a known label."""
@@ -140,6 +145,11 @@ class Binary:
             "roc_auc": roc.standard_error,
             "pr_auc": precision_recall.standard_error,
         }
+
+    def by_class(self, tally: Tally) -> dict[str, Metrics]:
+        """Return precision, recall, F1 and support of each class."""
+        negative, positive = by_class(tally.counts[_TABLE].reshape(3, 3))
+        return {self._names[self._negative]: negative, self._names[self._positive]: positive}
 
     def _areas(self, tally: Tally) -> tuple[Area, Area]:
         negatives, positives = tally.counts[_SCORES].reshape(2, BINS)

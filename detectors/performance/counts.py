@@ -10,13 +10,21 @@ import numpy as np
 from detectors.errors import CorruptBytes, MismatchError
 from detectors.framing import frame, unframe
 from detectors.performance.binary import Binary
+from detectors.performance.multiclass import Multiclass
+from detectors.performance.ranking import Ranking
+from detectors.performance.regression import Regression
 from detectors.performance.spec import Outcomes, PerformanceSpec
 from detectors.performance.tally import NUMBERS, Metrics, Tally, Task
 from detectors.performance.whole_numbers import pack_counts, pack_sum, unpack_counts, unpack_sum
 
 _MAGIC = b"DSPF"
 _VERSION = 1
-_TASKS: dict[str, Callable[[PerformanceSpec], Task]] = {"binary": Binary}
+_TASKS: dict[str, Callable[[PerformanceSpec], Task]] = {
+    "binary": Binary,
+    "multiclass": Multiclass,
+    "regression": Regression,
+    "ranking": Ranking,
+}
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -101,6 +109,10 @@ class PerformanceCounts:
         """Return the standard errors of those metrics that have one; ``None`` as for :meth:`metrics`."""
         errors = self._task.standard_errors(self.tally)
         return errors if self.n >= min_n else dict.fromkeys(errors)
+
+    def by_class(self) -> dict[str, Metrics]:
+        """Return ``precision``, ``recall``, ``f1``, ``support`` and ``predicted`` of each class by name."""
+        return self._task.by_class(self.tally)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PerformanceCounts) or other.spec.fingerprint != self.spec.fingerprint:

@@ -10,55 +10,86 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.performance.spec import Floats
+from detectors.performance.spec import Floats, Whole
 
 SMALLEST_EXPONENT = -1074
 LARGEST_SQUARED = 2.0**250
 """Magnitude up to which values and the squares of their squares are finite."""
-_ROWS_AT_ONCE = 1 << 26  # sums of that many 26-bit halves stay below 2**52: exact in a double
+_AT_ONCE = 1 << 25
+_BITS = 26  # 2**25 numbers of 27 bits have an exact sum in doubles
+_LEVELS = 6
+_SMALLEST_TOP, _LARGEST_TOP = -800, 990  # magnitudes whose grids are normal doubles
 _EXPONENTS = 2048
 _SPLITTER = 2.0**27 + 1.0
 
 
 def exact_sum(values: Floats) -> int:
-    """Return the sum of finite float64 ``values``, in units of 2**-1074.
+    """Return the sum of finite float64 ``values``, ``(n,)``, in units of 2**-1074.
 
     >>> as_float(exact_sum(np.array([1e100, 1.0, -1e100])))
     1.0
     """
-    return exact_sums(values, None, 1)[0]
+    return exact_sums(values[None])[0]
 
 
-def exact_sums(values: Floats, group: NDArray[np.int64] | None, groups: int) -> list[int]:
-    """Return the sum of each group of finite float64 ``values``, in units of 2**-1074.
-
-    Mantissas are added up by group and exponent, in two halves, which is exact in doubles.
-    """
-    totals = [0] * groups
-    for start in range(0, values.size, _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        _add(totals, np.ascontiguousarray(values[part]), None if group is None else group[part])
+def exact_sums(values: Floats) -> list[int]:
+    """Return the sum of each row of finite float64 ``values``, ``(rows, n)``, in units of 2**-1074."""
+    rows, size = values.shape
+    totals = [0] * rows
+    for start in range(0, size, _AT_ONCE):
+        _split(values[:, start : start + _AT_ONCE], None, totals)
     return totals
 
 
-def _add(totals: list[int], values: Floats, group: NDArray[np.int64] | None) -> None:
-    bits = values.view(np.int64)
+def exact_group_sums(values: Floats, group: Whole, groups: int) -> list[int]:
+    """Return the sum of each group of finite float64 ``values``, ``(n,)``, in units of 2**-1074."""
+    totals = [0] * groups
+    for start in range(0, values.size, _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        _split(values[block], group[block], totals)
+    return totals
+
+
+def _split(values: Floats, group: Whole | None, totals: list[int]) -> None:
+    """Add up the values level by level: each holds the next 26 bits of all of them, so its sums are exact.
+
+    Adding and subtracting 1.5 * 2**52 grids rounds to the grid, and what is left is exact (Rump, Ogita &
+    Oishi 2008, section 3).
+    """
+    rest = values.copy()
+    top = int(np.frexp(np.max(np.abs(rest)))[1])
+    for _ in range(_LEVELS if _SMALLEST_TOP < top < _LARGEST_TOP else 0):
+        top -= _BITS
+        grid = 2.0**top
+        rounded = rest + 1.5 * 2.0**52 * grid
+        rounded -= 1.5 * 2.0**52 * grid
+        rest -= rounded
+        if group is None:
+            sums = rounded.sum(axis=-1)
+        else:
+            sums = np.bincount(group, weights=rounded, minlength=len(totals))
+        for at, part in enumerate((sums / grid).tolist()):
+            totals[at] += int(part) << (top - SMALLEST_EXPONENT)
+        if not rest.any():
+            return
+    _add_by_exponent(rest, group, totals)
+
+
+def _add_by_exponent(values: Floats, group: Whole | None, totals: list[int]) -> None:
+    """Add up mantissas by group and exponent, in two halves: slower, and exact for whatever is left."""
+    left = np.nonzero(values)
+    bits = values[left].view(np.int64)
+    row = left[0] if group is None else group[left[0]]
     exponent = (bits >> 52) & 0x7FF
     mantissa = (bits & 0xFFFFFFFFFFFFF) | ((exponent > 0).astype(np.int64) << 52)
-    if bits.min() < 0:
-        mantissa = np.where(bits < 0, -mantissa, mantissa)
-    first = int(exponent.min())
-    span = int(exponent.max()) - first + 1
-    cell = exponent - first if group is None else exponent + (group * span - first)
-    size = span * len(totals)
-    low = np.bincount(cell, weights=mantissa & 0x3FFFFFF, minlength=size)
-    high = np.bincount(cell, weights=mantissa >> 26, minlength=size)
+    mantissa = np.where(bits < 0, -mantissa, mantissa)
+    cell = row * _EXPONENTS + exponent
+    low = np.bincount(cell, weights=mantissa & ((1 << _BITS) - 1))
+    high = np.bincount(cell, weights=mantissa >> _BITS)
     for at in np.flatnonzero((low != 0) | (high != 0)).tolist():
-        which, above = divmod(at, span)
-        shift = max(first + above - 1, 0)
-        totals[which] += ((int(high[at]) << 26) + int(low[at])) << shift
+        which, power = divmod(at, _EXPONENTS)
+        totals[which] += ((int(high[at]) << _BITS) + int(low[at])) << max(power - 1, 0)
 
 
 def exact_products(left: Floats, right: Floats) -> tuple[Floats, Floats]:
@@ -82,7 +113,7 @@ def _halves(values: Floats) -> tuple[Floats, Floats]:
 def sum_of_products(left: Floats, right: Floats) -> int:
     """Return the exact sum of ``left * right``, in units of 2**-1074."""
     product, lost = exact_products(left, right)
-    return exact_sum(product) + exact_sum(lost)
+    return sum(exact_sums(np.stack((product, lost))))
 
 
 def as_fraction(total: int) -> Fraction:

@@ -12,6 +12,8 @@ import numpy as np
 
 from detectors.performance.spec import Floats
 
+CLIPPED_AT = 2.0**-52
+"""Probabilities nearer than that to 0 or 1 are moved to it in a log loss, as in scikit-learn since 1.3."""
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _ODD = (
     6.666666666666735130e-01,
@@ -29,16 +31,36 @@ def natural_log(values: Floats) -> Floats:
     >>> natural_log(np.array([1.0, 0.5])).tolist()
     [0.0, -0.6931471805599453]
     """
-    mantissa, exponent = np.frexp(values)
-    small = mantissa < _ROOT_HALF
-    f = np.where(small, mantissa + mantissa, mantissa) - 1.0
-    k = (exponent - small).astype(np.float64)
+    f, exponent = np.frexp(values)
+    small = f < _ROOT_HALF
+    np.multiply(f, 2.0, out=f, where=small)
+    f -= 1.0
+    k = np.subtract(exponent, small, dtype=np.float64)
     s = f / (f + 2.0)
     z = s * s
     w = z * z
-    even = w * (_EVEN[0] + w * (_EVEN[1] + w * _EVEN[2]))
-    odd = z * (_ODD[0] + w * (_ODD[1] + w * (_ODD[2] + w * _ODD[3])))
-    half_square = 0.5 * f * f
-    tail = s * (half_square + (even + odd)) + k * _LN2_LOW
-    result: Floats = k * _LN2_HIGH - ((half_square - tail) - f)
-    return result
+    odd = _horner(w, _ODD)
+    odd *= z
+    tail = _horner(w, _EVEN)
+    tail *= w
+    tail += odd
+    half_square = np.multiply(f, 0.5, out=z)
+    half_square *= f
+    tail += half_square
+    tail *= s
+    tail += np.multiply(k, _LN2_LOW, out=s)
+    half_square -= tail
+    half_square -= f
+    k *= _LN2_HIGH
+    k -= half_square
+    return k
+
+
+def _horner(at: Floats, coefficients: tuple[float, ...]) -> Floats:
+    """Return a polynomial, lowest coefficient first. In place: new arrays would take longer than the sums."""
+    total = at * coefficients[-1]
+    for coefficient in coefficients[-2:0:-1]:
+        total += coefficient
+        total *= at
+    total += coefficients[0]
+    return total

@@ -14,7 +14,17 @@ from detectors.performance.spec import Outcomes, Whole
 Metrics = dict[str, float | None]
 
 NUMBERS = frozenset(
-    ("n", "positives", "scored", "unknown_label", "unknown_prediction", "no_score", "unusable", "zero_labels")
+    [
+        "n",
+        "no_score",
+        "not_listed",
+        "positives",
+        "scored",
+        "unknown_label",
+        "unknown_prediction",
+        "unusable",
+        "zero_labels",
+    ]
 )
 """Metrics that say how many there are of something."""
 
@@ -49,6 +59,9 @@ class Task(Protocol):
 
     def standard_errors(self, tally: Tally) -> Metrics:
         """Say how far the metrics may be from those of endlessly many outcomes: one standard deviation."""
+
+    def by_class(self, tally: Tally) -> dict[str, Metrics]:
+        """Say how good they were for each class, if there are any."""
 
 
 def calibration_bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:

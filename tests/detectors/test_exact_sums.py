@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.performance.exact import as_float, as_fraction, exact_sum, exact_sums, sum_of_products
+from detectors.performance.exact import as_float, as_fraction, exact_group_sums, exact_sum, sum_of_products
 from detectors.performance.logarithm import natural_log
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, max_value=1e300, min_value=-1e300)
@@ -24,7 +24,7 @@ def test_a_sum_is_exact_and_rounded_once(values):
 @given(st.lists(st.tuples(FINITE, st.integers(0, 4)), min_size=1, max_size=40))
 def test_groups_are_summed_apart(rows):
     values, group = np.array([v for v, _ in rows]), np.array([g for _, g in rows])
-    assert exact_sums(values, group, 5) == [exact_sum(values[group == g]) for g in range(5)]
+    assert exact_group_sums(values, group, 5) == [exact_sum(values[group == g]) for g in range(5)]
 
 
 @given(st.lists(st.tuples(MODERATE, MODERATE), min_size=1, max_size=40))

@@ -10,6 +10,9 @@ from detectors.framing import frame, unframe
 
 SPECS = {
     "binary": PerformanceSpec("binary"),
+    "multiclass": PerformanceSpec("multiclass", classes=("a", "b", "c", "d")),
+    "regression": PerformanceSpec("regression"),
+    "ranking": PerformanceSpec("ranking", k=(3, 1)),
 }
 VALUES = {
     "prediction": [0.0, 1.0, 2.0, 3.0, -1.0, 0.5, float("nan"), 1e200, -3.25e-7],
