@@ -24,7 +24,9 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``[window_start_ms, window_end_ms)``; ``revision`` grows when late events restate the window.
     ``pairs`` are those whose dependence changed though neither column did; not part of a restated window.
     ``against`` holds the verdicts of comparisons with earlier periods, where such are asked for.
-    ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when restated.
+    ``performance`` holds realized and estimated performance, where the reference has labels.
+    ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when late events restate
+    the window, and ``labels`` when labels do: then ``features`` is empty, it says nothing new of them.
     """
 
     model: str
@@ -42,6 +44,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     pairs: list[dict[str, Any]] = []
     against: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    performance: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def id(self) -> str:
