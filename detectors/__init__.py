@@ -17,7 +17,7 @@ from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatErro
 from detectors.monitor import Monitor
 from detectors.performance import Outcomes, PerformanceCounts, PerformanceSpec
 from detectors.reference import Reference
-from detectors.sequential import ErrorMonitor
+from detectors.sequential import ErrorMonitor, ScalarMonitor
 from detectors.verdict import CellChange, FeatureVerdict, PairVerdict, Verdict
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "PerformanceCounts",
     "PerformanceSpec",
     "Reference",
+    "ScalarMonitor",
     "Verdict",
 ]
