@@ -91,13 +91,29 @@ class Evaluator:
         self._metrics = metrics
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        self._replacement: Mapping[str, ModelPlan] | None = None
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._panes = PaneReader(store, spec.sources)
 
     # ---- ownership
 
+    def replace(self, plans: Mapping[str, ModelPlan]) -> None:
+        """Evaluate by these plans of the same models from the next :meth:`own` on; safe from any thread."""
+        self._replacement = plans
+
+    def _replaced(self) -> None:
+        """Let go of models whose references are others now: their states are loaded into the new plans."""
+        replacement, self._replacement = self._replacement, None
+        if replacement is None:
+            return
+        for model in list(self._held):
+            if self._held[model].plan.references != replacement[model].references:
+                del self._held[model]
+        self.plans = replacement
+
     def own(self, models: Iterable[str]) -> None:
         """Take up exactly these models: load the state and open windows of new ones, drop the others."""
+        self._replaced()
         wanted = set(models) & set(self.plans)
         for model in set(self._held) - wanted:
             del self._held[model]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -152,3 +153,25 @@ def test_late_rows_restate_their_window(setup: Setup) -> None:
     setup.hear(0)
     setup.evaluator.look()
     assert setup.windows() == [(0, 5, 0), (0, 9, 1)]
+
+
+def test_a_reference_learned_while_it_runs_takes_up_what_was_counted_by_then(setup: Setup) -> None:
+    plan = setup.evaluator.plans["m"]
+    setup.evaluator.replace({"m": replace(plan, references={})})
+    setup.evaluator.own(["m"])
+    setup.commit(45_000, p20=6, p30=7)
+    setup.hear(20, 30)
+    setup.evaluator.look()
+    assert setup.windows() == []
+    setup.evaluator.replace({"m": plan})
+    setup.evaluator.own(["m"])
+    setup.evaluator.look()
+    assert setup.windows() == [(20, 6, 0), (30, 7, 0)]
+
+
+def test_plans_that_change_nothing_let_go_of_nothing(setup: Setup) -> None:
+    plan = setup.evaluator.plans["m"]
+    held = setup.evaluator._held["m"]
+    setup.evaluator.replace({"m": replace(plan)})
+    setup.evaluator.own(["m"])
+    assert setup.evaluator._held["m"] is held
