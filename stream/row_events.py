@@ -1,4 +1,4 @@
-"""Events made of the rows of a file: inference and label events as bytes, with their event times.
+"""Inference events made of the rows of a file, as bytes, with their event times.
 
 ``replay`` decodes these very bytes and ``emit`` sends them, so a back-test and a live run of the same rows
 see the same input. Nothing here reads a clock: the caller says when event time starts where a file does not.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ import polars as pl
 
 from stream.codec.times import MAX_MS, MIN_MS
 from stream.errors import ConfigError
-from stream.events import InferenceEvent, LabelEvent
+from stream.events import InferenceEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +113,7 @@ def inference_events(
 ) -> Iterator[Record]:
     """Inference event of each row, in row order; without ``version`` the events carry none."""
     ids, ts_ms = table.prediction_ids(), times.ms.tolist()
-    predictions, scores = _columns(table, (roles.prediction, roles.score))
+    predictions, scores = columns_of(table, (roles.prediction, roles.score))
     features = table.values(roles.features)
     for start in range(0, len(table), _SLICE_ROWS):
         rows = features.slice(start, _SLICE_ROWS).iter_rows(named=True)
@@ -131,39 +130,8 @@ def inference_events(
             yield Record(ids[i].encode(), _JSON.encode(event), ts_ms[i])
 
 
-def label_events(
-    table: Table, roles: Roles, times: RowTimes, *, model: str, delay: int = 0
-) -> Iterator[Record | None]:
-    """Label event of each row, in row order, or None where the label is missing.
-
-    A label happens ``delay`` rows after its prediction (at the last row's time at the latest) and carries
-    that event time. See :func:`in_order_sent` for sending it no earlier.
-    """
-    ids = table.prediction_ids()
-    (labels,) = _columns(table, (roles.label,))
-    happened = times.ms[np.minimum(np.arange(len(table)) + delay, len(table) - 1)].tolist()
-    for i, label in enumerate(labels or ()):
-        if label is None:
-            yield None
-            continue
-        event = LabelEvent(prediction_id=ids[i], model=model, label=label, ts=happened[i])
-        yield Record(ids[i].encode(), _JSON.encode(event), happened[i])
-
-
-def in_order_sent(
-    events: Iterator[Record], labels: Iterator[Record | None], delay: int = 0
-) -> Iterator[tuple[Source, Record]]:
-    """Both kinds of event in the order a live system sends them: each label ``delay`` rows after its row."""
-    delayed = chain(repeat(None, delay), labels)
-    for event in events:
-        yield "inference", event
-        label = next(delayed, None)
-        if label is not None:
-            yield "labels", label
-    yield from (("labels", label) for label in delayed if label is not None)
-
-
-def _columns(table: Table, names: tuple[str | None, ...]) -> list[list[Any] | None]:
+def columns_of(table: Table, names: tuple[str | None, ...]) -> list[list[Any] | None]:
+    """Values of some columns as events carry them; None for a name that is None."""
     return [None if name is None else table.values([name])[name].to_list() for name in names]
 
 

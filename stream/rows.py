@@ -222,8 +222,11 @@ class Roles:
         prediction: str | None = None,
         score: str | None = None,
         label: str | None = None,
+        label_time: str | None = None,
     ) -> Roles:
         """Check the names against the table; features are by default every column without another role.
+
+        ``label_time`` is no part of an event, only no feature.
 
         Raises
         ------
@@ -231,6 +234,7 @@ class Roles:
             If a column is missing, the score is not a number, or no feature is left.
         """
         named = {"--timestamp": timestamp, "--prediction": prediction, "--score": score, "--label": label}
+        named["--label-time"] = label_time
         for option, name in named.items():
             table.require([name] if name is not None else [], option)
         if score is not None and table.kinds[score] != "numeric":

@@ -35,6 +35,8 @@ def emit(
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     labels_topic: Annotated[str | None, typer.Option(help="Topic of label events.")] = None,
     label_delay: Annotated[int, typer.Option(min=0, help="Rows between a prediction and its label.")] = 0,
+    label_time: Annotated[str | None, typer.Option(help="Column of the time a label is known.")] = None,
+    label_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of labels that never come.")] = 0,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     start: Annotated[str | None, typer.Option(help="Event time of the first row (RFC 3339).")] = None,
@@ -47,13 +49,21 @@ def emit(
     """
     from stream.cli import pacing
     from stream.cli.delivery import Delivery, Summary, Target
-    from stream.row_events import in_order_sent, inference_events, label_events
+    from stream.row_events import inference_events
+    from stream.row_labels import LabelTiming, in_order_sent, label_events
     from stream.rows import Roles, RowRanges, column_names, read_rows
 
+    timing = LabelTiming(delay=label_delay, column=label_time, missing=label_missing)
     table = read_rows(file, RowRanges.parse(rows) if rows else None)
     names = column_names(features)
     roles = Roles.of(
-        table, features=names, timestamp=timestamp, prediction=prediction, score=score, label=label
+        table,
+        features=names,
+        timestamp=timestamp,
+        prediction=prediction,
+        score=score,
+        label=label,
+        label_time=label_time,
     )
     rows_per_second = pacing.rows_per_second(rate, speedup)
     now_ms = time.time_ns() // 1_000_000
@@ -70,8 +80,8 @@ def emit(
     delivery = Delivery(target, summary, event_time=not pacing.is_old(times, now_ms))
     delivery.check()
     events = inference_events(table, roles, times, model=model, version=model_version)
-    labels = label_events(table, roles, times, model=model, delay=label_delay)
-    ordered = in_order_sent(events, labels if "labels" in target.topics else iter(()), label_delay)
+    labels = label_events(table, roles, times, model=model, timing=timing)
+    ordered = in_order_sent(events, labels if "labels" in target.topics else iter(()), times, timing)
     with _progress(len(table)) as advance, pacing.Interrupts() as interrupts:
         pacing.send(ordered, delivery, pacing.Pace(rows_per_second, time.monotonic), advance, interrupts)
     _report(summary, delivery.error, output)

@@ -48,6 +48,8 @@ def replay(
     score: Annotated[str | None, typer.Option(help="Column of the score.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     label_delay: Annotated[int, typer.Option(min=0, help="Rows between a prediction and its label.")] = 0,
+    label_time: Annotated[str | None, typer.Option(help="Column of the time a label is known.")] = None,
+    label_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of labels that never come.")] = 0,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Configuration to take the defaults from.")
@@ -70,9 +72,11 @@ def replay(
         replayed_sources,
     )
     from stream.replay import Replay
-    from stream.row_events import in_order_sent, inference_events, label_events
+    from stream.row_events import inference_events
+    from stream.row_labels import LabelTiming, in_order_sent, label_events
     from stream.rows import Roles, RowRanges, column_names, read_rows
 
+    timing = LabelTiming(delay=label_delay, column=label_time, missing=label_missing)
     built = read_reference(reference)
     told = SpecOptions(
         window=window,
@@ -87,7 +91,13 @@ def replay(
     table = read_rows(file, RowRanges.parse(rows) if rows else None)
     names = column_names(features)
     roles = Roles.of(
-        table, features=names, timestamp=timestamp, prediction=prediction, score=score, label=label
+        table,
+        features=names,
+        timestamp=timestamp,
+        prediction=prediction,
+        score=score,
+        label=label,
+        label_time=label_time,
     )
     times = event_times(table, timestamp=timestamp, rate=rate, start=start)
     pipeline = Replay(spec, built, sources=replayed_sources(built, reference, table, roles))
@@ -95,8 +105,9 @@ def replay(
         typer.echo(f"note: {note}", err=True)
 
     events = inference_events(table, roles, times, model=pipeline.model, version=pipeline.version)
-    labels = label_events(table, roles, times, model=pipeline.model, delay=label_delay)
-    has_drift = _print(pipeline, in_order_sent(events, labels, label_delay), len(table), output, alerts)
+    labels = label_events(table, roles, times, model=pipeline.model, timing=timing)
+    ordered = in_order_sent(events, labels, times, timing)
+    has_drift = _print(pipeline, ordered, len(table), output, alerts)
     if fail_on_drift and has_drift:
         raise typer.Exit(1)
 

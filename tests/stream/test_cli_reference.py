@@ -16,7 +16,8 @@ from stream.cli.reference import app
 from stream.cli.reference_files import rows_per_window
 from stream.codec import JsonInferenceDecoder, JsonLabelDecoder
 from stream.errors import ConfigError
-from stream.row_events import inference_events, label_events, paced_times
+from stream.row_events import inference_events, paced_times
+from stream.row_labels import label_events
 from stream.rows import Roles, read_rows
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

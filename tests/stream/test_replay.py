@@ -21,7 +21,8 @@ from stream.errors import ConfigError
 from stream.messages import Message
 from stream.replay import ALERTS, METRICS, Replay
 from stream.replay_intake import ReplaySpec, Totals
-from stream.row_events import Record, RowTimes, Source, in_order_sent, inference_events, label_events
+from stream.row_events import Record, RowTimes, Source, inference_events
+from stream.row_labels import in_order_sent, label_events
 from stream.rows import Roles, Table, read_rows
 from stream.windows import WindowSpec
 
@@ -62,7 +63,7 @@ def run(
     pipeline = Replay(spec, reference, sources=sources)
     events = inference_events(table, roles, times, model="loans", version="v2")
     labels = label_events(table, roles, times, model="loans")
-    return list(pipeline.run(in_order_sent(events, labels))), pipeline.totals
+    return list(pipeline.run(in_order_sent(events, labels, times))), pipeline.totals
 
 
 def records(messages: list[Message]) -> list[dict[str, Any]]:

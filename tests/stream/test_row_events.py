@@ -13,13 +13,11 @@ import polars as pl
 import pytest
 
 from stream.errors import ConfigError
-from stream.events import InferenceEvent, LabelEvent
+from stream.events import InferenceEvent
 from stream.row_events import (
     RowTimes,
     column_times,
-    in_order_sent,
     inference_events,
-    label_events,
     paced_times,
     parse_time,
 )
@@ -146,8 +144,6 @@ def test_events_decode_into_the_one_definition(loans: Table) -> None:
     times = paced_times(3, 20, NEW_YEAR_MS)
     for record in inference_events(loans, ROLES, times, model="m"):
         msgspec.json.decode(record.value, type=InferenceEvent)
-    for label in label_events(loans, ROLES, times, model="m"):
-        assert label is None or msgspec.json.decode(label.value, type=LabelEvent)
 
 
 def test_the_same_rows_give_the_same_bytes(loans: Table) -> None:
@@ -166,45 +162,3 @@ def test_events_run_on_across_slices_of_rows() -> None:
     assert [event["features"]["x"] for event in decoded] == list(range(25_001))
     assert all(event["features"]["x"] == event["prediction"] for event in decoded)
     assert all(a["ts"] + 1 == b["ts"] for a, b in pairwise(decoded))
-
-
-def test_a_label_comes_as_late_as_told_and_never_when_missing(loans: Table) -> None:
-    times = paced_times(3, 20, NEW_YEAR_MS)
-    first, second, third = label_events(loans, ROLES, times, model="m", delay=1)
-    assert second is None
-    assert first is not None
-    assert msgspec.json.decode(first.value) == {
-        "prediction_id": "t:100",
-        "model": "m",
-        "label": 1,
-        "ts": NEW_YEAR_MS + 50,
-    }
-    assert third is not None
-    assert third.ts_ms == NEW_YEAR_MS + 100
-
-
-@pytest.mark.parametrize(
-    ("delay", "expected"),
-    [
-        (0, ["e0", "l0", "e1", "e2", "l2"]),
-        (1, ["e0", "e1", "l0", "e2", "l2"]),
-        (9, ["e0", "e1", "e2", "l0", "l2"]),
-    ],
-)
-def test_labels_follow_their_rows_in_the_order_sent(loans: Table, delay: int, expected: list[str]) -> None:
-    times = paced_times(3, 20, NEW_YEAR_MS)
-    events = inference_events(loans, ROLES, times, model="m")
-    labels = label_events(loans, ROLES, times, model="m", delay=delay)
-    sent = [
-        f"{source[0]}{record.key[-1:].decode()}" for source, record in in_order_sent(events, labels, delay)
-    ]
-    assert [name.replace("i", "e") for name in sent] == expected
-    ts = [
-        record.ts_ms
-        for _, record in in_order_sent(
-            inference_events(loans, ROLES, times, model="m"),
-            label_events(loans, ROLES, times, model="m", delay=delay),
-            delay,
-        )
-    ]
-    assert ts == sorted(ts)
