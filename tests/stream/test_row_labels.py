@@ -87,5 +87,5 @@ def test_wrong_timing_is_one_line(loans: Table) -> None:
         LabelTiming(delay=3, column="known_at")
     with pytest.raises(ConfigError, match=r"--label-missing 2\.0 is not a share: give 0 to 1"):
         LabelTiming(missing=2.0)
-    with pytest.raises(ConfigError, match=r"--label-time 'known' is not a column of t\.parquet: did you mean"):
+    with pytest.raises(ConfigError, match=r"--label-time 'known' is not a column of t\.parquet: did"):
         list(label_events(loans, ROLES, paced_times(3, 20, 0), model="m", timing=LabelTiming(column="known")))
