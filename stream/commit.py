@@ -12,8 +12,10 @@ import msgspec
 from stream.counting import Delta
 from stream.dead_letters import shortened
 from stream.errors import Fenced, OffsetMismatch
+from stream.join_rows import merged
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
+from stream.outcome_join import OutcomeJoin
 from stream.ownership import OwnedPartition
 from stream.sinks import Sink
 from stream.store import PartitionCommit, PartitionStore
@@ -34,6 +36,8 @@ class Committer:
         Where the evaluators listen; a model's notices go to its home partition.
     windows
         By model: tells which panes may belong to windows that are closed already.
+    join
+        Where predictions and labels go; None where no model's outcomes are joined.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class Committer:
         windows: Mapping[str, WindowSpec],
         panes_topic: str,
         panes_partitions: int,
+        join: OutcomeJoin | None = None,
     ) -> None:
         self._store = store
+        self._join = join
         self._sink = sink
         self._metrics = metrics
         self._windows = windows
@@ -66,8 +72,10 @@ class Committer:
             self._metrics.events(owned.topic, key.model, pane.counts.n)
         intake.totals.update(delta.totals)
         intake.unknown.update(delta.unknown)
+        intake.outcomes.add(delta.outcomes)
         self._metrics.unknown_model(owned.topic, delta.totals["unknown"])
         self._metrics.late(owned.topic, delta.totals["late"])
+        self._metrics.apart(owned.topic, delta.totals)
         if delta.max_ts_ms is not None:
             intake.advance(delta.max_ts_ms - out_of_orderness_ms)
 
@@ -81,7 +89,8 @@ class Committer:
         DependencyError
             Kafka does not take the dead letters. Nothing was committed.
         redis.RedisError
-            Redis does not answer. Whether it committed is found out by committing the same again.
+            Redis does not answer. Whether it committed is found out by committing the same again; what it
+            joined already changes nothing then.
         """
         by_topic: dict[str, list[OwnedPartition]] = defaultdict(list)
         for owned in partitions:
@@ -90,6 +99,9 @@ class Committer:
         if self._dead:
             self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S, shorten=shortened)
             self._dead = []
+        # 2. predictions and labels
+        if self._join is not None:
+            self._join.join(merged(owned.intake.outcomes for each in by_topic.values() for owned in each))
         refused: list[tuple[OwnedPartition, Exception]] = []
         for topic, members in by_topic.items():
             refused += self._commit_topic(topic, members)
@@ -104,7 +116,7 @@ class Committer:
             missing = owned.intake.missing()
             owned.intake.restore(missing, self._store.load_panes(topic, owned.partition, missing))
         commits = {owned.partition: owned.to_commit(self._notices(owned)) for owned in members}
-        # 2. counts with offsets
+        # 3. counts with offsets
         outcomes = self._store.commit(topic, commits)
         seconds = time.perf_counter() - started
         refused: list[tuple[OwnedPartition, Exception]] = []
@@ -114,7 +126,7 @@ class Committer:
             if outcome is not None:
                 refused.append((owned, outcome))
                 continue
-            # 3. publish
+            # 4. publish
             self._landed(owned, commits[owned.partition])
         return refused
 
@@ -137,7 +149,7 @@ class Committer:
                 _JSON.encode(notice),
                 partition=home_partition(notice.model, self._panes_partitions),
             )
-            for notice in notices(owned.topic, owned.partition, keys)
+            for notice in notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labels)
         ]
 
     def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:

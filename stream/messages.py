@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -42,7 +43,10 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Ingest to evaluate: a partition of ``topic`` holds new counts of these panes of one model."""
+    """Ingest to evaluate: a partition of ``topic`` holds new counts of these panes of one model.
+
+    Without panes it tells of labels that were joined.
+    """
 
     topic: str
     partition: int
@@ -54,9 +58,9 @@ class Notice(msgspec.Struct, frozen=True):
         return [PaneKey(self.model, version, start_ms, print_) for version, start_ms, print_ in self.panes]
 
 
-def notices(topic: str, partition: int, keys: list[PaneKey]) -> list[Notice]:
-    """One notice a model for the panes ``keys``."""
-    by_model: dict[str, list[tuple[str, int, str]]] = {}
+def notices(topic: str, partition: int, keys: list[PaneKey], *, joined: Iterable[str] = ()) -> list[Notice]:
+    """One notice a model, for the panes ``keys`` and for the models whose labels were ``joined``."""
+    by_model: dict[str, list[tuple[str, int, str]]] = {model: [] for model in joined}
     for key in keys:
         by_model.setdefault(key.model, []).append((key.version, key.start_ms, key.fingerprint))
     return [Notice(topic, partition, model, panes) for model, panes in by_model.items()]

@@ -24,6 +24,7 @@ from stream.feature_metrics import OTHER, FeatureMetrics, SeriesLabels, set_know
 from stream.performance_metrics import PerformanceMetrics
 
 STATUSES: Final = ("ok", "drift", "not_enough_data")
+APART: Final = ("errors", "other_variant")
 COMMIT_RESULTS: Final = ("ok", "fenced", "mismatch", "error")
 DEFAULT_TOP_FEATURES: Final = 50
 
@@ -82,6 +83,9 @@ class Metrics:
         self.events_total = counter("events", "Events decoded and counted.", ("topic", "model"))
         self.events_rejected_total = counter("events_rejected", "Dead-lettered records.", ("topic", "reason"))
         self.events_late_total = counter("events_late", "Events too late to restate their window.", topic)
+        self.events_apart_total = counter(
+            "events_apart", "Events in no drift window: errors, other variants.", ("topic", "reason")
+        )
         self.timestamp_fallbacks_total = counter("timestamp_fallbacks", "Events given record time.", topic)
         self.unknown_model_events_total = counter("unknown_model_events", "Events without reference.", topic)
         self.records_lost_total = counter("records_lost", "Records deleted before they were read.", topic)
@@ -150,6 +154,8 @@ class Metrics:
                 counter.labels(topic)
             for model in self.models:
                 self.events_total.labels(topic, model)
+            for reason in APART:
+                self.events_apart_total.labels(topic, reason)
             for reason in reasons:
                 self.events_rejected_total.labels(topic, reason)
             for result in COMMIT_RESULTS:
@@ -177,6 +183,11 @@ class Metrics:
     def late(self, topic: str, count: int) -> None:
         """Count events that came after their window had closed."""
         self.events_late_total.labels(topic).inc(count)
+
+    def apart(self, topic: str, totals: Mapping[str, int]) -> None:
+        """Count events that are no traffic of their model, by the words of :data:`APART`."""
+        for reason in APART:
+            self.events_apart_total.labels(topic, reason).inc(totals.get(reason, 0))
 
     def timestamp_fallbacks(self, topic: str, count: int) -> None:
         """Count events that had to use the time of their Kafka record."""

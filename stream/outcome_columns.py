@@ -43,8 +43,8 @@ class OutcomeReader:
     def __init__(self, spec: PerformanceSpec, reference: Reference) -> None:
         self.spec = spec
         self._codes = _ClassCodes(spec.classes) if spec.classes else None
-        columns = zip(reference.names, reference.roles, strict=True)
-        self._scores = tuple(name for name, role in columns if role == "score")
+        columns = zip(reference.names, reference.roles, reference.kinds, strict=True)
+        self._scores = tuple(name for name, role, kind in columns if (role, kind) == ("score", "numeric"))
 
     def labels(self, block: Block) -> Floats:
         """Return the labels of a label block; NaN where there is none, or one that is no value."""
@@ -62,7 +62,9 @@ class OutcomeReader:
         if len(self._scores) == 1:
             return Predicted(prediction, _finite(block.columns[self._scores[0]]))
         if self.spec.task == "binary":
-            return Predicted(prediction, self._score_of(block, self.spec.classes[self.spec.positive_code]))
+            positive = self.spec.classes[self.spec.positive_code]
+            name = positive if positive in self._scores else self._scores[0]
+            return Predicted(prediction, _finite(block.columns[name]))
         return self._of_every_class(prediction, block)
 
     def _answers(self, answers: Sequence[Any]) -> Floats:
@@ -72,8 +74,7 @@ class OutcomeReader:
         return np.fromiter(map(self._codes.__getitem__, answers), np.float64, len(answers))
 
     def _score_of(self, block: Block, name: str) -> Floats:
-        column = block.columns.get(name)
-        return np.full(len(block.rows), np.nan) if column is None else _finite(column)
+        return _finite(block.columns[name]) if name in self._scores else np.full(len(block.rows), np.nan)
 
     def _of_every_class(self, prediction: Floats, block: Block) -> Predicted:
         scores = np.stack([self._score_of(block, name) for name in self.spec.classes])

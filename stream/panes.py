@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from detectors import CorruptBytes, Counts
 from stream.errors import CorruptState
+from stream.join_rows import JoinRows
 from stream.keys import PaneKey
 from stream.packing import Kind, pack, unpack
 
@@ -66,8 +67,9 @@ class PartitionIntake:
     """What one partition has counted since it was assigned, and what of it is not committed yet.
 
     ``panes`` holds the counts of every pane touched lately, ``dirty`` the keys to write, ``totals`` the
-    increments of the exact counters kept beside the offset. A commit overwrites, so what earlier commits hold
-    of a pane must be merged into it first: :meth:`missing` tells of which, :meth:`restore` does it.
+    increments of the exact counters kept beside the offset, ``outcomes`` the rows that wait for the join. A
+    commit overwrites, so what earlier commits hold of a pane must be merged into it first: :meth:`missing`
+    tells of which, :meth:`restore` does it.
     """
 
     watermark_ms: int | None = None
@@ -75,6 +77,7 @@ class PartitionIntake:
     dirty: set[PaneKey] = field(default_factory=set)
     totals: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    outcomes: JoinRows = field(default_factory=JoinRows)
     events: int = 0
     _announced: set[PaneKey] = field(default_factory=set)
     _whole: set[PaneKey] = field(default_factory=set)
@@ -127,6 +130,7 @@ class PartitionIntake:
         self.dirty.clear()
         self.totals.clear()
         self.unknown.clear()
+        self.outcomes = JoinRows()
         self.events = 0
         kept = set(keep)
         self.panes = {key: pane for key, pane in self.panes.items() if key in kept}
