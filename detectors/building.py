@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +24,8 @@ from detectors.columns import (
 )
 from detectors.edges import cut
 from detectors.errors import BuildError
+from detectors.estimation.learning import Learned, learn_performance
+from detectors.estimation.task import Source
 from detectors.levels import KNOWN_RARE, choose_levels
 from detectors.pair_building import build_pairs
 from detectors.reference_file import ColumnEntry, ReferenceFile, Role, column_variations
@@ -62,6 +65,7 @@ def build(
     scores = Scores(binning, cells)
     chunks = _cut(rows, window_rows, times)
     variation = _calibrate(binning, encoded, scores, chunks)
+    outcomes = _learn_outcomes(columns, roles, order, parts, chunks)
     caveats = [part.caveat for part in parts if part.caveat] + _general_caveats(rows, variation.chunks, times)
     by_column = column_variations(variation, scores.per_column)
     entries = [
@@ -79,7 +83,7 @@ def build(
         chunks=variation.chunks,
         chunk_rows=variation.rows,
         days=variation.days,
-        caveats=tuple(caveats),
+        caveats=(*caveats, *outcomes.caveats),
         columns=tuple(entries),
         pairs=build_pairs(
             binning,
@@ -89,7 +93,31 @@ def build(
             allowed=[n for n in columns if roles.get(n) != "label"],
             wanted=pairs,
         ),
+        performance=outcomes.entry or msgspec.UNSET,
     )
+
+
+def _learn_outcomes(
+    columns: Mapping[str, ArrayLike],
+    roles: Mapping[str, Role],
+    order: NDArray[np.intp] | slice,
+    parts: Sequence[_Encoded],
+    chunks: Chunks,
+) -> Learned:
+    """Learn performance where there is a label; the first numeric score column is the model's."""
+    by_role: dict[Role, list[Source]] = {"feature": [], "prediction": [], "score": [], "label": []}
+    for part in parts:
+        role = roles.get(part.bins.name, "feature")
+        raw = as_array(columns[part.bins.name])[order] if role in ("prediction", "label") else part.values
+        by_role[role].append(Source(part.bins, raw, part.values))
+    if not by_role["label"]:
+        return Learned(None, ())
+    scores = [score for score in by_role["score"] if isinstance(score.bins, NumericBins)]
+    prediction = next(iter(by_role["prediction"]), None)
+    score = next(iter(scores), None)
+    if prediction is None and score is None:
+        return Learned(None, ())
+    return learn_performance(by_role["label"][0], prediction, score, by_role["feature"], chunks)
 
 
 def _check(

@@ -16,6 +16,7 @@ from detectors.calibration import Variation
 from detectors.columns import Kind
 from detectors.counts import Counts
 from detectors.errors import MismatchError
+from detectors.estimation.table import PerformanceEntry
 from detectors.moments import Products
 from detectors.pairs import PairScores, products_of
 from detectors.reference_file import ReferenceFile, Role, read, write
@@ -52,6 +53,7 @@ class Reference:
         self.counts: Counts = content.counts(self.binning)
         self.scores = Scores(self.binning, self.counts.cells)
         self.variation: Variation = content.variation(self.scores)
+        self.performance: PerformanceEntry | None = content.performance or None
         self.pairs: PairScores | None = None
         self.pair_variation: Variation | None = None
         self._products: Products | None = None
@@ -88,7 +90,8 @@ class Reference:
             Event time of each row; rows are put in its order, and the hour-of-day season is learned.
         outputs, prediction, label
             The model's score columns, its predicted class or value, and the truth. Any other column is a
-            feature.
+            feature. With the truth and an output, the reference also keeps how well the model did
+            (:attr:`performance`).
         categorical
             Columns of numbers to treat as categories. Text and booleans always are; so are predictions and
             labels of at most 20 distinct whole numbers.
@@ -116,6 +119,11 @@ class Reference:
     def kinds(self) -> tuple[Kind, ...]:
         """Kind of each column."""
         return self.binning.kinds
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether the reference knows how well its predictions met their labels."""
+        return self.performance is not None
 
     def for_source(self, source: str) -> Reference | None:
         """Return the part with the columns of ``inference`` or ``labels``; ``None`` without any."""

@@ -14,6 +14,7 @@ from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.calibration import Variation
 from detectors.counts import Counts
 from detectors.errors import FormatError
+from detectors.estimation.table import PerformanceEntry, check_entry
 from detectors.moments import Products
 from detectors.pairs import PairScores
 from detectors.scores import Scores
@@ -103,9 +104,13 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     caveats: tuple[str, ...]
     columns: tuple[ColumnEntry, ...]
     pairs: PairsEntry | msgspec.UnsetType = msgspec.UNSET
+    performance: PerformanceEntry | msgspec.UnsetType = msgspec.UNSET
 
     def with_columns(self, columns: Sequence[ColumnEntry]) -> ReferenceFile:
-        """Return the same file with these columns only; pairs stay where all their columns do."""
+        """Return the same file with these columns only; pairs stay where all their columns do.
+
+        Performance stays: the outcomes of a model belong to its predictions and to its labels.
+        """
         kept = {column.bins.name for column in columns}
         pairs = self.pairs if self.pairs and kept.issuperset(self.pairs.names) else msgspec.UNSET
         return msgspec.structs.replace(self, columns=tuple(columns), pairs=pairs)
@@ -227,6 +232,8 @@ def read(text: str | bytes) -> ReferenceFile:
         _check_column(column, content.rows)
     if content.pairs:
         _check_pairs(content.pairs, content.columns)
+    if content.performance:
+        check_entry(content.performance, {c.bins.name: c.bins.value_cells for c in content.columns})
     return content
 
 
