@@ -15,7 +15,17 @@ from detectors.binning import INVALID, MISSING, UNSEEN, Binning
 from detectors.counts import Counts
 from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError
 from detectors.monitor import Monitor
-from detectors.performance import Outcomes, PerformanceCounts, PerformanceSpec
+from detectors.performance import (
+    CatalogueCounts,
+    DelayCounts,
+    DetectionCounts,
+    Detections,
+    DetectionSpec,
+    Outcomes,
+    PerformanceCounts,
+    PerformanceSpec,
+    ValueCounts,
+)
 from detectors.reference import Reference
 from detectors.sequential import ErrorMonitor, ScalarMonitor
 from detectors.verdict import CellChange, FeatureVerdict, PairVerdict, Verdict
@@ -26,9 +36,14 @@ __all__ = [
     "UNSEEN",
     "Binning",
     "BuildError",
+    "CatalogueCounts",
     "CellChange",
     "CorruptBytes",
     "Counts",
+    "DelayCounts",
+    "DetectionCounts",
+    "DetectionSpec",
+    "Detections",
     "DetectorError",
     "ErrorMonitor",
     "FeatureVerdict",
@@ -41,5 +56,6 @@ __all__ = [
     "PerformanceSpec",
     "Reference",
     "ScalarMonitor",
+    "ValueCounts",
     "Verdict",
 ]

@@ -39,6 +39,26 @@ class Tally(NamedTuple):
     counts: Whole
     sums: list[int]
 
+    def add(self, other: Tally, sign: int) -> None:
+        """Add another to this one (1), or take it out (-1). Raises ``ValueError`` for any other sign."""
+        if sign not in (1, -1):
+            raise ValueError(f"sign is {sign}: give 1 to add or -1 to take out")
+        np.add(self.counts, other.counts * sign, out=self.counts)
+        self.sums[:] = [mine + sign * theirs for mine, theirs in zip(self.sums, other.sums, strict=True)]
+
+    def copy(self) -> Tally:
+        """Return one that shares nothing with this one."""
+        return Tally(self.counts.copy(), list(self.sums))
+
+    def same(self, other: Tally) -> bool:
+        """Whether every count and sum is the same."""
+        return np.array_equal(self.counts, other.counts) and self.sums == other.sums
+
+
+def empty_tally(cells: int, totals: int) -> Tally:
+    """Return a tally of nothing."""
+    return Tally(np.zeros(cells, dtype=np.int64), [0] * totals)
+
 
 class Task(Protocol):
     """How outcomes of one kind are counted, and what the counts say."""
