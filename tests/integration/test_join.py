@@ -248,3 +248,13 @@ def test_outcome_keys_share_the_slot_of_the_model() -> None:
     keys = ModelKeys("ds", "m")
     names = (keys.state, keys.join, keys.blocks, keys.journal, keys.strata, keys.outcome(7))
     assert all(name.startswith("ds:{model:m}:") for name in names)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_of_several_waiting_labels_the_best_is_joined(store: Store, order: tuple[int, int, int]) -> None:
+    waiting = [labels((1, 10, 0.0)), labels((1, 20, 0.0)), labels((1, 20, 1.0))]
+    assert join(store, *(waiting[i] for i in order)) == JoinCounts(early=1)
+    counts = join(store, predictions((1, 0)))
+    assert counts == JoinCounts(predictions=1, joined=1, early_joined=1, conflicting=1)
+    assert (journal(store)[-1]["new_ts_ms"], journal(store)[-1]["new_label"]) == (T0 + 20, 1.0)
+    assert join(store, *waiting) == JoinCounts()

@@ -49,7 +49,7 @@ class L(NamedTuple):
 
 Event = P | L
 moments = st.integers(T0, T0 + 4 * HORIZON)
-keys = st.integers(0, 11)
+keys = st.integers(0, 4)
 predicted = st.builds(
     P, keys, moments, st.integers(0, 1), st.sampled_from([0.0, 1.0]), st.sampled_from([0.25, 0.5])
 )
@@ -61,8 +61,8 @@ labelled = st.builds(
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Event], random.Random]:
     """One prediction at most of each id; labels of an id up to eight."""
-    predictions = {p.key: p for p in draw(st.lists(predicted, max_size=12))}
-    labels = draw(st.lists(labelled, max_size=30))
+    predictions = {p.key: p for p in draw(st.lists(predicted, min_size=2, max_size=12))}
+    labels = draw(st.lists(labelled, min_size=4, max_size=30))
     of_id: Counter[int] = Counter()
     kept = [label for label in labels if of_id.update([label.key]) or of_id[label.key] <= 8]
     events: list[Event] = [*predictions.values(), *kept]
@@ -176,7 +176,7 @@ def fresh(redis_url: str) -> Iterator[Callable[[], RedisStore]]:
 
 @pytest.mark.services
 @given(history=histories())
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_fold_equals_the_batch_in_redis(
     fresh: Callable[[], RedisStore], history: tuple[list[Event], random.Random]
 ) -> None:
@@ -185,7 +185,7 @@ def test_the_fold_equals_the_batch_in_redis(
 
 @pytest.mark.services
 @given(history=histories())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_stores_make_the_same_transitions(
     fresh: Callable[[], RedisStore], history: tuple[list[Event], random.Random]
 ) -> None:
