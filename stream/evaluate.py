@@ -17,6 +17,7 @@ from stream.alerts import Alert
 from stream.errors import CorruptState
 from stream.incidents import Incident
 from stream.packing import Kind, pack, unpack
+from stream.performance_records import WindowOutcomes
 from stream.records import WindowRecord
 from stream.series import ClosedWindow, ModelPlan, Series, SeriesKey, SeriesState
 
@@ -66,9 +67,27 @@ class ModelEvaluation:
         """End of the last evaluated window of the series, 0 = none."""
         return self._series[key].last_end_ms
 
-    def evaluate(self, key: SeriesKey, window: ClosedWindow) -> tuple[WindowRecord, list[Alert]]:
-        """Decide on a window that follows all evaluated ones."""
-        return self._series[key].evaluate(window)
+    def evaluate(
+        self, key: SeriesKey, window: ClosedWindow, outcomes: WindowOutcomes | None = None
+    ) -> tuple[WindowRecord, list[Alert]]:
+        """Decide on a window that follows all evaluated ones; ``outcomes`` are those known so far."""
+        return self._series[key].evaluate(window, outcomes)
+
+    def awaits_labels(self, key: SeriesKey, end_ms: int) -> bool:
+        """Whether the window was evaluated, and its labels may still come."""
+        labelled = self._series[key].labelled
+        return labelled is not None and end_ms in labelled
+
+    def due(self, key: SeriesKey, labels_ms: int | None) -> list[int]:
+        """Ends of the windows whose labels can no longer come, by the watermark of the labels."""
+        labelled = self._series[key].labelled
+        return [] if labelled is None else labelled.due(labels_ms)
+
+    def relabel(
+        self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
+    ) -> WindowRecord | None:
+        """State a window evaluated before again, with its labels; None when there is nothing to tell."""
+        return self._series[key].relabel(end_ms, outcomes, final=final, age_ms=age_ms)
 
     def restate(self, key: SeriesKey, window: ClosedWindow) -> WindowRecord | None:
         """Count late events into a window evaluated before; None when nothing changed."""

@@ -2,10 +2,10 @@
 
 A notice or a timer triggers a look; the watermark alone decides what is closed. Per model, in order:
 
-1. The panes of every closed window are read and merged.
-2. The windows are evaluated, oldest first.
-3. State, records and alerts commit in one compare-and-set on the model's revision: of two owners during a
-   rebalance only one can act.
+1. The panes of every closed window are read and merged; so are the labels joined since, from the journal.
+2. The windows are evaluated, oldest first; those with new labels are stated again.
+3. State, records, alerts and the end of the journal read commit in one compare-and-set on the model's
+   revision: of two owners during a rebalance only one can act.
 4. The outbox is published and trimmed once Kafka has acknowledged it.
 
 A crash before 3 evaluates again; after it the outbox is published by the next owner, with the same ids.
@@ -17,22 +17,22 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stream.alerts import Alert, AlertRoute
 from stream.clock import WALL_CLOCK, Clock
-from stream.errors import Conflict, CorruptState
-from stream.evaluate import ModelEvaluation
+from stream.errors import Conflict
+from stream.held_model import HeldModel
+from stream.join import OutcomeCommit
 from stream.keys import PaneKey
-from stream.messages import Message, Notice
+from stream.messages import Notice
 from stream.metrics import Metrics
 from stream.pane_reader import PaneReader, pane_key
 from stream.records import WindowRecord
-from stream.series import ModelPlan, SeriesKey
-from stream.sinks import OutboxDrain, Sink
+from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
+from stream.sinks import Sink
 from stream.store import ModelStore
 from stream.watermarks import GlobalWatermark, WatermarkTracker
-from stream.windows import OpenWindows
 
 log = logging.getLogger(__name__)
 WINDOWS_PER_COMMIT = 64
@@ -47,20 +47,6 @@ class EvaluatorSpec:
     sources: Mapping[str, str]
     metrics_topic: str
     alerts: AlertRoute
-
-
-@dataclass
-class _Held:
-    """One owned model: its evaluation, the windows that wait, the panes not retired."""
-
-    plan: ModelPlan
-    evaluation: ModelEvaluation
-    revision: int
-    drain: OutboxDrain
-    open: dict[SeriesKey, OpenWindows] = field(default_factory=dict)
-    restate: dict[SeriesKey, set[int]] = field(default_factory=dict)
-    panes: dict[SeriesKey, set[int]] = field(default_factory=dict)
-    trimmed_to: int | None = None
 
 
 class Evaluator:
@@ -90,7 +76,7 @@ class Evaluator:
         self._sink = sink
         self._metrics = metrics
         self._clock = clock
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, HeldModel] = {}
         self._replacement: Mapping[str, ModelPlan] | None = None
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._panes = PaneReader(store, spec.sources)
@@ -128,24 +114,8 @@ class Evaluator:
         self._held.clear()
         self._trackers = {source: WatermarkTracker() for source in self.spec.sources}
 
-    def _load(self, model: str) -> _Held:
-        plan = self.plans[model]
-        revision, stored = self._store.load_model(model)
-        evaluation = ModelEvaluation(plan)
-        if stored is not None:
-            memory = self._store.load_memory(model)
-            try:
-                evaluation = ModelEvaluation.from_bytes(stored, plan, memory)
-            except CorruptState as exc:
-                evaluation.forget(memory)
-                log.error('state quarantined, the monitor starts anew model="%s" reason="%s"', model, exc)
-        held = _Held(plan, evaluation, revision, OutboxDrain(self._sink))
-        held.open = {key: OpenWindows(plan.windows) for key in plan.references}
-        held.restate = {key: set() for key in plan.references}
-        held.panes = {key: set() for key in plan.references}
-        held.drain.send(self._store.outbox(model))
-        self._held[model] = held
-        return held
+    def _load(self, model: str) -> None:
+        self._held[model] = HeldModel.load(self.plans[model], self._store, self._sink)
 
     def _discover(self, models: Sequence[str]) -> None:
         """Open the windows of every pane on the index: what a former owner had not evaluated yet."""
@@ -165,7 +135,7 @@ class Evaluator:
         for key in notice.pane_keys():
             self._open(held, source, key)
 
-    def _open(self, held: _Held, source: str, pane: PaneKey) -> None:
+    def _open(self, held: HeldModel, source: str, pane: PaneKey) -> None:
         key = SeriesKey(source, pane.version)
         reference = held.plan.references.get(key)
         if reference is None or reference.fingerprint != pane.fingerprint:
@@ -217,8 +187,10 @@ class Evaluator:
             for source, each in clocks.items()
         }
 
-    def _look_at(self, held: _Held, watermarks: Mapping[str, GlobalWatermark]) -> int:
-        evaluated = 0
+    def _look_at(self, held: HeldModel, watermarks: Mapping[str, GlobalWatermark]) -> int:
+        labels = watermarks.get(LABELS)
+        labels_ms = None if labels is None else labels.ms
+        evaluated = self._fold(held, labels_ms)
         for key in held.plan.references:
             watermark = watermarks[key.source]
             ends = held.open[key].closed_by(watermark.ms)
@@ -231,9 +203,26 @@ class Evaluator:
             if not (held.open[key].closed_by(watermark.ms) or held.restate[key]):
                 # never a pane whose window still waits for its turn
                 self._retire(held, key, watermark.data_ms)
-        return evaluated
+        return evaluated + self._finish(held, labels_ms)
 
-    def _fill_gaps(self, held: _Held, key: SeriesKey, ends: Sequence[int]) -> bool:
+    def _fold(self, held: HeldModel, labels_ms: int | None) -> int:
+        """Fold labels that were joined since, and state their windows again; the number of windows stated."""
+        folded = None if held.labels is None else held.labels.fold(held.evaluation, labels_ms)
+        if folded is None:
+            return 0
+        self._commit(held, folded.records, [], outcomes=folded.commit)
+        return len(folded.records) + folded.more
+
+    def _finish(self, held: HeldModel, labels_ms: int | None) -> int:
+        """State the windows for the last time whose labels can no longer come; their number."""
+        if held.labels is None:
+            return 0
+        records = held.labels.finals(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
+        if records:
+            self._commit(held, records, [])
+        return len(records)
+
+    def _fill_gaps(self, held: HeldModel, key: SeriesKey, ends: Sequence[int]) -> bool:
         """Look for panes before and between these windows whose notice is still under way.
 
         Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
@@ -251,13 +240,16 @@ class Evaluator:
             self._open(held, key.source, pane_key(held.plan, key, start))
         return bool(found)
 
-    def _evaluate(self, held: _Held, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark) -> None:
+    def _evaluate(
+        self, held: HeldModel, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark
+    ) -> None:
         started = time.perf_counter()
         windows = self._panes.windows(held.plan, key, ends, data_ms=watermark.data_ms)
+        outcomes = {} if held.labels is None or key.source != INFERENCE else held.labels.outcomes(ends)
         records: list[WindowRecord] = []
         alerts: list[Alert] = []
         for window in windows:
-            record, caused = held.evaluation.evaluate(key, window)
+            record, caused = held.evaluation.evaluate(key, window, outcomes.get(window.end_ms))
             records.append(record)
             alerts += caused
         self._commit(held, records, alerts)
@@ -268,7 +260,7 @@ class Evaluator:
             delay_ms = now_ms - held.plan.windows.closes_at(end_ms)
             self._metrics.evaluated(seconds=seconds, close_delay_seconds=delay_ms / 1000)
 
-    def _restate(self, held: _Held, key: SeriesKey) -> None:
+    def _restate(self, held: HeldModel, key: SeriesKey) -> None:
         ends = sorted(held.restate[key])[:WINDOWS_PER_COMMIT]
         if not ends:
             return
@@ -278,15 +270,23 @@ class Evaluator:
             self._commit(held, records, [])
         held.restate[key].difference_update(ends)
 
-    def _commit(self, held: _Held, records: Sequence[WindowRecord], alerts: Sequence[Alert]) -> None:
+    def _commit(
+        self,
+        held: HeldModel,
+        records: Sequence[WindowRecord],
+        alerts: Sequence[Alert],
+        outcomes: OutcomeCommit | None = None,
+    ) -> None:
         messages = [record.to_message(self.spec.metrics_topic) for record in records]
         messages += [alert.to_message(self.spec.alerts) for alert in alerts]
-        first = held.evaluation.sequence + 1
-        held.evaluation.sequence += len(messages)
-        numbered: list[tuple[int, Message]] = [(first + i, message) for i, message in enumerate(messages)]
-        evaluation = held.evaluation
+        numbered, evaluation = held.numbered(messages), held.evaluation
         held.revision = self._store.decide(
-            held.plan.model, held.revision, evaluation.to_bytes(), numbered, evaluation.changed_memory()
+            held.plan.model,
+            held.revision,
+            evaluation.to_bytes(),
+            numbered,
+            evaluation.changed_memory(),
+            outcomes=outcomes,
         )
         held.drain.send(numbered)
         for record in records:
@@ -296,7 +296,7 @@ class Evaluator:
         firing = Counter((each.kind, each.severity) for _, each in held.evaluation.open_incidents())
         self._metrics.incidents(held.plan.model, firing)
 
-    def _retire(self, held: _Held, key: SeriesKey, watermark_ms: int | None) -> None:
+    def _retire(self, held: HeldModel, key: SeriesKey, watermark_ms: int | None) -> None:
         """Panes whose windows can no longer be restated expire."""
         if watermark_ms is None:
             return

@@ -23,6 +23,8 @@ class Kind(IntEnum):
     PANE = 1
     MODEL_STATE = 2
     MESSAGE = 3
+    OUTCOMES = 4
+    REFERENCE = 8
 
 
 def pack(kind: Kind, payload: bytes) -> bytes:

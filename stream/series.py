@@ -9,13 +9,17 @@ from typing import Any
 import msgspec
 
 from detectors import Counts, Monitor, Reference
+from detectors.estimation.estimator import Estimator
 from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
+from stream.labelled_windows import LabelledWindows
+from stream.performance_records import LabelRules, WindowOutcomes, estimated_of
 from stream.periods import PeriodComparison, PeriodState, shown
 from stream.records import WindowRecord, features_of, pairs_of
 from stream.windows import WindowSpec
 
+INFERENCE, LABELS = "inference", "labels"
 POWER_SLICES = (1, 10)
 """After how many slices the smallest visible shift is told."""
 
@@ -42,6 +46,8 @@ class ModelPlan:
         How long an evaluated window is remembered, so that late events can restate it.
     compare_with
         Earlier periods to compare with beside the reference. They share the budget of false alarms with it.
+    labels
+        How the labels of its predictions are judged; None where there are none.
     """
 
     model: str
@@ -54,6 +60,7 @@ class ModelPlan:
     incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
     min_effects: Mapping[str, float] = field(default_factory=dict)
     compare_with: tuple[str, ...] = ()
+    labels: LabelRules | None = None
 
     def monitor_options(self, key: SeriesKey) -> dict[str, Any]:
         """Options of the monitor of a series; columns of another source or version are left out."""
@@ -122,6 +129,11 @@ class Series:
         self.evaluated: dict[int, Evaluated] = {}
         self.book = IncidentBook(plan.incidents)
         self.periods = self._comparison(memory) if plan.compare_with else None
+        self.labelled: LabelledWindows | None = None
+        self._estimator = Estimator(self.reference)
+        if plan.labels is not None and key.source == INFERENCE:
+            name = (plan.model, key.source, key.version)
+            self.labelled = LabelledWindows(name, plan.labels, plan.windows, memory)
 
     def _comparison(self, memory: Mapping[str, bytes]) -> PeriodComparison:
         options = {**self.plan.monitor_options(self.key)}
@@ -136,8 +148,10 @@ class Series:
             options=options,
         )
 
-    def evaluate(self, window: ClosedWindow) -> tuple[WindowRecord, list[Alert]]:
-        """Decide on the next window."""
+    def evaluate(
+        self, window: ClosedWindow, outcomes: WindowOutcomes | None = None
+    ) -> tuple[WindowRecord, list[Alert]]:
+        """Decide on the next window; ``outcomes`` are the labels of its predictions that have come."""
         start_ms = window.end_ms - self.plan.windows.slide_ms
         verdict = self.monitor.update_counts(window.newest, window=window.whole, timestamp_ms=start_ms)
         drifted = list(verdict.drifted_names)
@@ -147,6 +161,7 @@ class Series:
         features = features_of(verdict.features, visible)
         record = self._record(window, memory, features, pairs_of(verdict.pairs))
         self._remember(window.end_ms, memory)
+        record = self._with_performance(record, window, outcomes)
         if self.periods is None:
             return record, self.book.update(record)
         earlier = self.periods.judge(window.newest, start_ms=start_ms)
@@ -159,7 +174,33 @@ class Series:
 
     def changed_memory(self) -> dict[str, bytes | None]:
         """Entries of the model's memory to write and to forget since the last call."""
-        return {} if self.periods is None else self.periods.changed()
+        changed = {} if self.periods is None else self.periods.changed()
+        return changed if self.labelled is None else changed | self.labelled.changed()
+
+    def _with_performance(
+        self, record: WindowRecord, window: ClosedWindow, outcomes: WindowOutcomes | None
+    ) -> WindowRecord:
+        estimated = estimated_of(self._estimator.estimate(window.whole)) if self._estimator.possible else {}
+        if self.labelled is None:
+            performance = {"estimated": estimated} if estimated else msgspec.UNSET
+            return msgspec.structs.replace(record, performance=performance)
+        known = outcomes or WindowOutcomes((), {}, self.labelled.rules)
+        performance = self.labelled.performance(known, estimated, final=False, age_ms=None)
+        record = msgspec.structs.replace(record, performance=performance)
+        self.labelled.remember(record, estimated, known.labelled)
+        return record
+
+    def relabel(
+        self, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
+    ) -> WindowRecord | None:
+        """The record of a window again, with the labels that have come; None: nothing to tell."""
+        if self.labelled is None:
+            return None
+        record = self.labelled.restated(end_ms, outcomes, final=final, age_ms=age_ms)
+        memory = self.evaluated.get(end_ms)
+        if record is not None and memory is not None:
+            memory.revision = record.revision
+        return record
 
     def restate(self, window: ClosedWindow) -> WindowRecord | None:
         """The record of a window again, with its late events: new counts, the old decision."""
@@ -174,6 +215,8 @@ class Series:
             window.whole.n, memory.revision + 1, memory.status, memory.severity, memory.drifted
         )
         self.evaluated[window.end_ms] = restated
+        if self.labelled is not None:
+            self.labelled.revise(window.end_ms, n=restated.n, revision=restated.revision)
         window = replace(window, closed_by="late")
         return self._record(window, restated, features_of(self._evidence.describe(window.whole, None)))
 

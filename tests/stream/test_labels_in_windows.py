@@ -1,0 +1,272 @@
+"""Labels joined late, in any order, corrected or never: the windows of their predictions in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+
+from detectors import Reference
+from stream.alerts import AlertRoute
+from stream.evaluator import Evaluator, EvaluatorSpec
+from stream.join import Labels, Predictions
+from stream.keys import PaneKey
+from stream.messages import Notice
+from stream.metrics import Metrics
+from stream.panes import Pane
+from stream.performance_records import LabelRules
+from stream.plans import series_references
+from stream.series import ModelPlan
+from stream.sinks_memory import ListSink
+from stream.store import PartitionCommit
+from stream.store_memory import MemoryStore
+from stream.stratum import Stratum
+from stream.windows import WindowSpec
+
+SLIDE_MS = 10_000
+HORIZON_MS = 600_000
+PANES = 6
+ROWS = 400
+SOURCES = ("inference", "labels")
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_ms(self) -> int:
+        return 0
+
+
+class World:
+    """Predictions of six panes, their labels, and an evaluator on a store in memory."""
+
+    def __init__(self, reference: Reference, **rules: Any) -> None:
+        self.reference = reference.for_source("inference") or reference
+        assert reference.performance is not None
+        self.spec = reference.performance.spec
+        rng = np.random.default_rng(11)
+        n = PANES * ROWS
+        self.ts_ms = np.sort(rng.integers(0, PANES * SLIDE_MS, n))
+        self.score = rng.uniform(size=n)
+        self.prediction = (self.score > 0.5).astype(float)
+        self.label = (rng.uniform(size=n) < self.score).astype(float)
+        self.key = np.arange(1, n + 1, dtype=np.uint64)
+        self.known_ms = self.ts_ms + rng.integers(0, 300_000, n)
+        self.segment = np.where(rng.uniform(size=n) < 0.5, "eu", "us")
+        self.store, self.sink = MemoryStore(), ListSink()
+        windows = WindowSpec(size_ms=2 * SLIDE_MS, slide_ms=SLIDE_MS)
+        self.plan = ModelPlan(
+            model="m",
+            windows=windows,
+            references=series_references("m", {("m", "v1"): reference}, list(SOURCES)),
+            min_samples=50,
+            min_effect=0.05,
+            arl=1_000,
+            restate_ms=3_600_000,
+            labels=LabelRules(spec=self.spec, horizon_ms=HORIZON_MS, settle_ms=0, **rules),
+        )
+        for source in SOURCES:
+            self.store.declare_topic(source, 1)
+        self.epochs = {source: self.store.claim(source, 0).epoch for source in SOURCES}
+        self.offsets: dict[str, int | None] = dict.fromkeys(SOURCES)
+        self.start()
+        self.records: list[dict[str, Any]] = []
+
+    def start(self) -> None:
+        self.evaluator = Evaluator(
+            EvaluatorSpec(
+                sources={source: source for source in SOURCES},
+                metrics_topic="metrics",
+                alerts=AlertRoute("alerts", "runbooks"),
+            ),
+            {"m": self.plan},
+            store=self.store,
+            sink=self.sink,
+            metrics=Metrics(registry=CollectorRegistry(), models=("m",)),
+            clock=Clock(),
+        )
+        self.evaluator.own(["m"])
+
+    def commit(self, source: str, watermark_ms: int, panes: dict[PaneKey, Pane] | None = None) -> None:
+        offset = (self.offsets[source] or 0) + 1
+        commit = PartitionCommit(
+            epoch=self.epochs[source],
+            expected_offset=self.offsets[source],
+            offset=offset,
+            watermark_ms=watermark_ms,
+            panes=panes or {},
+        )
+        assert self.store.commit(source, {0: commit}) == {0: None}
+        self.offsets[source] = offset
+
+    def predict(self) -> None:
+        panes = {}
+        for pane in range(PANES):
+            rows = self.ts_ms // SLIDE_MS == pane
+            columns = {"x": self.score[rows], "score": self.score[rows], "said": self.prediction[rows]}
+            counts = self.reference.count(columns)
+            key = PaneKey("m", "v1", pane * SLIDE_MS, self.reference.fingerprint)
+            panes[key] = Pane(counts, 0, 0)
+        self.commit("inference", 10 * PANES * SLIDE_MS, panes)
+        notice = [(key.version, key.start_ms, key.fingerprint) for key in panes]
+        self.evaluator.take(Notice("inference", 0, "m", notice))
+        self.join_predictions(np.arange(len(self.key)))
+
+    def join_predictions(self, rows: np.ndarray) -> None:
+        names = [Stratum("v1", "live", {"region": value}).name for value in ("eu", "us")]
+        numbers = self.store.joins.strata("m", names)
+        stratum = np.where(self.segment[rows] == "eu", numbers[names[0]], numbers[names[1]])
+        predictions = Predictions(
+            self.key[rows],
+            self.ts_ms[rows],
+            stratum.astype(np.uint16),
+            self.prediction[rows],
+            self.score[rows],
+        )
+        self.store.joins.join("m", predictions, None, horizon_ms=HORIZON_MS)
+
+    def tell(self, rows: np.ndarray, label: np.ndarray | None = None, later_ms: int = 0) -> None:
+        labels = Labels(
+            self.key[rows],
+            self.known_ms[rows] + later_ms,
+            self.label[rows] if label is None else label,
+            np.zeros(len(rows), dtype=bool),
+            np.full(len(rows), np.nan),
+        )
+        self.store.joins.join("m", None, labels, horizon_ms=HORIZON_MS)
+
+    def look(self) -> None:
+        while True:
+            looked = self.evaluator.look()
+            taken = self.sink.take()
+            self.records += [msgspec.json.decode(m.value or b"") for m in taken if m.topic == "metrics"]
+            if not looked and not taken:
+                return
+
+    def newest(self) -> dict[int, dict[str, Any]]:
+        """The last revision of each window of predictions by its end."""
+        last: dict[int, dict[str, Any]] = {}
+        for record in self.records:
+            if record["source"] == "inference":
+                end = record["window_end_ms"]
+                assert record["revision"] == (last[end]["revision"] + 1 if end in last else 0)
+                last[end] = record
+        return last
+
+    def rows_of(self, end_ms: int) -> np.ndarray:
+        return np.flatnonzero((self.ts_ms >= end_ms - 2 * SLIDE_MS) & (self.ts_ms < end_ms))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    rng = np.random.default_rng(3)
+    score = rng.uniform(size=10_000)
+    columns = {
+        "x": score,
+        "score": score,
+        "said": (score > 0.5).astype(int),
+        "paid": (rng.uniform(size=10_000) < score).astype(int),
+    }
+    return Reference.build(
+        columns, window_rows=ROWS, prediction="said", label="paid", model="m", version="v1"
+    )
+
+
+def check(world: World, end_ms: int, realized: dict[str, Any], rows: np.ndarray) -> None:
+    label, score, said = world.label[rows], world.score[rows], world.prediction[rows]
+    assert realized["n"] == len(rows)
+    assert realized["accuracy"] == accuracy_score(label, said)
+    assert realized["f1"] == pytest.approx(f1_score(label, said), abs=1e-12)
+    assert realized["log_loss"] == pytest.approx(log_loss(label, score), abs=1e-12)
+    assert abs(realized["roc_auc"] - roc_auc_score(label, score)) <= realized["roc_auc_error"] + 1e-12
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["one owner", "a new owner at every look"])
+def test_final_numbers_are_those_of_a_batch(reference: Reference, *, restart: bool) -> None:
+    world = World(reference)
+    rng = np.random.default_rng(5)
+    rows = rng.permutation(len(world.key))
+    never, early, others = rows[:72], rows[72:96], rows[96:]
+    world.tell(early)
+    world.predict()
+    world.look()
+    wrong_first = others[:50]
+    world.tell(wrong_first, 1.0 - world.label[wrong_first], later_ms=-1)
+    for part in np.array_split(others, 7):
+        world.tell(part)
+        world.tell(part[:20])
+        if restart:
+            world.start()
+        world.look()
+    provisional = world.newest()
+    assert not any(record["performance"]["realized"]["final"] for record in provisional.values())
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    final = world.newest()
+    assert sorted(final) == [SLIDE_MS * (pane + 1) for pane in range(PANES + 1)]
+    for end_ms, record in final.items():
+        performance = record["performance"]
+        inside = world.rows_of(end_ms)
+        labelled = np.setdiff1d(inside, never)
+        check(world, end_ms, performance["realized"], labelled)
+        assert performance["realized"]["final"]
+        assert performance["realized"]["predictions"] == len(inside)
+        assert performance["realized"]["coverage"] == len(labelled) / len(inside)
+        for value in ("eu", "us"):
+            segment = performance["segments"][f"region={value}"]
+            check(world, end_ms, segment, labelled[world.segment[labelled] == value])
+        delays = (world.known_ms - world.ts_ms)[labelled]
+        assert performance["realized"]["delay_p50_ms"] == pytest.approx(np.median(delays), rel=0.05)
+        assert performance["estimated"]["accuracy"] == pytest.approx(0.75, abs=0.05)
+        assert performance["estimated"]["standard_error"] > 0
+        assert record["n"] == len(inside)
+    world.look()
+    assert len(world.records) == len(
+        {(r["source"], r["window_end_ms"], r["revision"]) for r in world.records}
+    )
+    assert world.store.load_memory("m") == {}
+
+
+def test_nothing_is_published_when_nothing_changed(reference: Reference) -> None:
+    world = World(reference)
+    world.predict()
+    world.look()
+    half = np.arange(len(world.key))[::2]
+    world.tell(half)
+    world.look()
+    before = len(world.records)
+    world.tell(half)
+    world.look()
+    assert len(world.records) == before
+    world.tell(np.arange(len(world.key))[1:40:2])  # few more labels are no news yet
+    world.look()
+    assert len(world.records) == before
+
+
+def test_silence_can_be_an_answer(reference: Reference) -> None:
+    world = World(reference, negative=0.0, negative_after_ms=100_000)
+    positives = np.flatnonzero(world.label == 1.0)
+    world.predict()
+    world.look()
+    world.tell(positives)
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    for end_ms, record in world.newest().items():
+        check(world, end_ms, record["performance"]["realized"], world.rows_of(end_ms))
+
+
+def test_a_prediction_after_its_window_was_final_changes_nothing(reference: Reference) -> None:
+    world = World(reference)
+    world.predict()
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    before = len(world.records)
+    world.key = world.key + np.uint64(100_000)
+    world.join_predictions(np.arange(10))
+    world.look()
+    assert len(world.records) == before
