@@ -17,7 +17,8 @@ from detectors.decision import LOOKBACKS
 from detectors.monitor import OUTPUT_MIN_EFFECT
 from detectors.reference import SOURCES
 from stream.budget import alarms_per
-from stream.sections import ModelDefaults, Section
+from stream.section import Section
+from stream.sections import ModelDefaults
 from stream.series import smallest_visible
 from stream.settings import DEFAULT_SLIDE_MS, ModelSpec, Settings
 from stream.units import format_duration

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.budget import Budget
+from stream.label_sections import LabelSettings, ModelLabelSettings, Segments, Values, check_strata
+from stream.section import Section
 from stream.setting_types import Count, EmptyIsNone, KeyPrefix, Port, RedisUrl, ReferencePaths, Topic
 from stream.units import ByteSize, DurationMs, SpanMs
 
 EarlierPeriod = Literal["yesterday", "last_week"]
 _SECOND, _MINUTE, _HOUR, _MIB = 1000, 60_000, 3_600_000, 2**20
-
-
-class Section(BaseModel):
-    """Common rules: frozen, unknown keys are errors, values stay out of error texts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class RedisSettings(Section):
@@ -235,6 +231,7 @@ class ModelDefaults(Section):
     learn_rows: Annotated[int, Field(ge=1_000)] = Field(
         default=100_000, description="events of that time that a reference is made of, at most"
     )
+    labels: LabelSettings = Field(default=LabelSettings(), description="the join of labels to predictions")
 
     _once = model_validator(mode="after")(_one_budget)
 
@@ -264,8 +261,23 @@ class ModelSettings(Section):
         default=None, alias="learn", description="as in defaults; instead of `references`"
     )
     learn_rows: Annotated[int, Field(ge=1_000)] | None = Field(default=None, description="as in defaults")
+    labels: ModelLabelSettings = Field(
+        default=ModelLabelSettings(), description="the join of labels to predictions"
+    )
+    segments: Segments = Field(
+        default={}, description="segments to tell performance apart by: each name with its values"
+    )
+    variants: Values = Field(
+        default=(),
+        description="variants to tell performance apart by beside `live`, which alone counts as traffic",
+    )
     features: dict[str, FeatureSettings] = Field(
         default={}, description="columns with settings of their own, by name"
     )
 
     _once = model_validator(mode="after")(_one_budget)
+
+    @model_validator(mode="after")
+    def _few_strata(self) -> ModelSettings:
+        check_strata(self.segments, self.variants)
+        return self

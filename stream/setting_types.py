@@ -45,7 +45,8 @@ def _redis_url(value: SecretUrl) -> SecretUrl:
     return value
 
 
-def _comma_separated(value: object) -> object:
+def comma_separated(value: object) -> object:
+    """Read a text as a list: an environment variable has no other way to say one."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -64,6 +65,6 @@ ReferencePath = Annotated[Path, AfterValidator(_absolute)]
 ReferencePaths = Annotated[
     tuple[ReferencePath, ...],
     Field(min_length=1),
-    BeforeValidator(_comma_separated),
+    BeforeValidator(comma_separated),
 ]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_not_bool)]

@@ -28,6 +28,8 @@ from stream.config_file import ConfigDocument, read_config
 from stream.environment import Override, read_environment, read_overrides
 from stream.errors import ConfigError
 from stream.kafka_properties import KafkaProperties
+from stream.label_sections import LabelSettings, PrivacySettings
+from stream.section import Section
 from stream.sections import (
     AlertSettings,
     ConsumerSettings,
@@ -37,7 +39,6 @@ from stream.sections import (
     ModelDefaults,
     ModelSettings,
     RedisSettings,
-    Section,
     TimeSettings,
     TopicSettings,
 )
@@ -80,6 +81,10 @@ class ModelSpec:
     learn_ms: int | None = None
     """How much of the live stream the references are learned from; None where they are files."""
     learn_rows: int = 100_000
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    """How labels are joined."""
+    segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
     @property
     def pane_ms(self) -> int:
@@ -99,6 +104,7 @@ class Settings(Section):
     limits: LimitSettings = Field(default=LimitSettings(), description="bounds on events")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Prometheus endpoint")
     alerts: AlertSettings = Field(default=AlertSettings(), description="incidents")
+    privacy: PrivacySettings = Field(default=PrivacySettings(), description="what stands for ids")
     defaults: ModelDefaults = Field(default=ModelDefaults(), description="what holds for every model")
     models: dict[Annotated[str, AfterValidator(_model_name)], ModelSettings] = Field(
         default={}, description="the monitored models by name"
@@ -129,6 +135,7 @@ class Settings(Section):
         model = self.models[name]
         values = dict(self.defaults) | {key: value for key, value in model if value is not None}
         values["slide_ms"] = values["slide_ms"] or min(DEFAULT_SLIDE_MS, values["window_ms"])
+        values["labels"] = self._labels(name)
         values["min_effects"] = {key: own.min_effect for key, own in values.pop("features").items()}
         spec = self._budgeted(ModelSpec(name=name, **values))
         if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
@@ -148,6 +155,19 @@ class Settings(Section):
         from stream.references import load_references
 
         return load_references(self)
+
+    def _labels(self, name: str) -> LabelSettings:
+        """Lay what the model says of labels over the defaults."""
+        own = {key: value for key, value in self.models[name].labels if value is not None}
+        labels = self.defaults.labels.model_copy(update=own)
+        if (labels.negative_after_ms or 0) <= labels.horizon_ms:
+            return labels
+        path = ("models", name, "labels") if own else ("defaults", "labels")
+        silence, horizon = format_duration(labels.negative_after_ms or 0), format_duration(labels.horizon_ms)
+        raise ConfigError(
+            f"{self.where(*path)}: negative_after {silence} of {name} is beyond its horizon of {horizon}; "
+            f"raise {dotted((*path, 'horizon'))}"
+        )
 
     def _taught(self, spec: ModelSpec) -> ModelSpec:
         """Check that there is one source of references: files, or enough of the live stream."""

@@ -53,6 +53,11 @@ hours of event time of each of its versions. Until they have passed the model is
 counted and not judged. What was wrong in that time counts as normal ever after, so look at what was learned:
 `driftstream reference show MODEL`.
 
+Where a reference knows how well its model did (it was built with the truth and an output), predictions and
+labels are joined by `prediction_id`, wherever in `labels.horizon` the label comes. `segments` and `variants`
+tell the outcomes apart; what is not listed counts as `other`, and an absent segment as `none`. Only events of
+the variant `live`, and those that name none, are a model's traffic for its windows.
+
 `driftstream config show` prints what is in effect, secrets masked; `config validate` checks the file and its
 references; `driftstream check` also looks at Kafka and Redis.
 
@@ -100,18 +105,22 @@ def configuration_page() -> str:
             rows = "".join(f"| `{name}` | {why} |\n" for name, why in OWNED.items())
             parts.append(f"## {key}\n\n{_KAFKA}{rows}")
         elif branch.each is not None:
-            parts += _each(branch.each, (key, "NAME"))
+            parts += _fixed(branch.each, (key, "NAME"))
         else:
-            parts.append(_section(key, branch, (key,)))
+            parts += _fixed(branch, (key,))
     return "\n".join(parts)
 
 
-def _each(branch: Branch, path: tuple[str, ...]) -> list[str]:
-    """Return the section of what stands under any name, and of the names below it."""
+def _fixed(branch: Branch, path: tuple[str, ...]) -> list[str]:
+    """Return the section of what stands under fixed keys, and of the sections below it."""
     parts = [_section(".".join(path), branch, path)]
     for key, below in branch.keys.items():
-        if below is not None and below.each is not None:
-            parts += _each(below.each, (*path, key, "COLUMN"))
+        if below is None:
+            continue
+        if below.each is not None:
+            parts += _fixed(below.each, (*path, key, "COLUMN"))
+        else:
+            parts += _fixed(below, (*path, key))
     return parts
 
 
@@ -125,7 +134,10 @@ def _section(title: str, branch: Branch, path: tuple[str, ...]) -> str:
     for name, info in branch.model.model_fields.items():
         key = info.alias or name
         default = "required" if info.is_required() else _written(defaults[key])
-        named = f"`{variable((*path, key))}`" if branch.keys.get(key) is None else "below"
+        named = f"`{variable((*path, key))}`"
+        below = branch.keys.get(key)
+        if below is not None:
+            default, named = default if below.each else "below", "below"
         lines.append(f"| `{key}` | {default} | {info.description} | {named} |")
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,10 +46,7 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
 
     settings = load_settings(config)
     values = settings.model_dump(mode="json", by_alias=True)
-    values["models"] = {
-        name: {key: value for key, value in model.items() if value not in (None, {}, [])}
-        for name, model in values["models"].items()
-    }
+    values["models"] = {name: _said(model) for name, model in values["models"].items()}
     del values["defaults"]["arl" if settings.defaults.false_alarms else "false_alarms"]
     budgets = [
         budget_facts(settings.model_spec(name), place_of(settings, name, "false_alarms", "arl"))
@@ -77,3 +74,9 @@ def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) ->
         print_json({"valid": True, "file": settings.where(), "references": found})
         return
     typer.echo(f"{settings.where()} is valid; references: {', '.join(' '.join(key) for key in references)}")
+
+
+def _said(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model says for itself."""
+    inner = {key: _said(value) if isinstance(value, dict) else value for key, value in model.items()}
+    return {key: value for key, value in inner.items() if value not in (None, {}, [])}
