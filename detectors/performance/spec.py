@@ -61,13 +61,15 @@ class PerformanceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a {self.task} task has no classes: leave them out")
         if self.positive is not None and (self.task != "binary" or self.positive not in self.classes):
             raise ValueError(f"positive is {self.positive!r}: name one of the two classes of a binary task")
+        if self.task == "binary" and self.positive is None:
+            msgspec.structs.force_setattr(self, "positive", self.classes[1])
         if not self.k or len(set(self.k)) != len(self.k) or not all(1 <= k <= LARGEST_K for k in self.k):
             raise ValueError(f"k is {list(self.k)}: give different lengths from 1 to {LARGEST_K}")
 
     @property
     def positive_code(self) -> int:
         """Code of the positive class of a binary task."""
-        return 1 if self.positive is None else self.classes.index(self.positive)
+        return self.classes.index(self.positive) if self.positive is not None else 1
 
     @property
     def fingerprint(self) -> int:

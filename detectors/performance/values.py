@@ -51,6 +51,8 @@ class ValueCounts:
         if value.ndim != 1 or weight.shape != value.shape:
             raise ValueError(f"values and weights have shapes {value.shape} and {weight.shape}")
         given = ~np.isnan(value)
+        if not given.any():
+            return
         usable = (np.abs(value) <= LARGEST_SQUARED) & (weight >= 1 / LARGEST_SQUARED)
         usable &= weight <= LARGEST_SQUARED
         value, weight = value[usable], weight[usable]

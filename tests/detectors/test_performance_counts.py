@@ -94,6 +94,29 @@ def test_a_pane_of_a_binary_model_takes_less_than_two_kilobytes(n):
     assert len(counts.to_bytes()) < 6_000
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_all_probabilities_of_many_classes_are_counted_in_any_order_too(seed):
+    rng = np.random.default_rng(seed)
+    spec = SPECS["multiclass"]
+    given = Outcomes(
+        np.where(rng.random(500) < 0.5, np.nan, rng.integers(0, 5, 500)),
+        rng.dirichlet(np.ones(4), 500),
+        rng.integers(0, 5, 500).astype(float),
+    )
+    whole, total = PerformanceCounts.empty(spec), PerformanceCounts.empty(spec)
+    whole.add(given)
+    for part in np.array_split(rng.permutation(500), 23):
+        total.add(Outcomes(*(values[part] for values in given)))
+    total.add(given)
+    total.merge(whole, sign=-1)
+    assert total.to_bytes() == whole.to_bytes()
+
+
+def test_the_second_class_is_the_positive_one_unless_said():
+    assert PerformanceSpec("binary") == PerformanceSpec("binary", classes=("0", "1"), positive="1")
+    assert PerformanceSpec("binary", positive="0").positive_code == 0
+
+
 def test_counts_share_nothing_with_their_copies_and_parts():
     counts = counted(SPECS["binary"], [(1.0, 0.9, 1.0)])
     total = counts.copy()
