@@ -12,6 +12,7 @@ from stream.kafka_config import validate_kafka
 from stream.preflight import read_facts, redis_client, require_kafka
 from stream.settings import Settings, load_settings
 from stream.topics import missing_topics
+from stream.units import format_duration
 
 Status = Literal["ok", "warning", "failed", "invalid", "unreachable"]
 _EXIT_CODES: dict[Status, int] = {"invalid": 2, "unreachable": 3, "failed": 1}
@@ -64,6 +65,12 @@ def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings)
 def _references(settings: Settings) -> Iterator[Finding]:
     for (model, version), reference in settings.references().items():
         yield Finding("references", "ok", f"{model} {version}, {len(reference.names)} columns")
+    for model in settings.models:
+        learn_ms = settings.model_spec(model).learn_ms
+        if learn_ms is not None:
+            yield Finding(
+                "references", "ok", f"{model} learns its own from {format_duration(learn_ms)} of events"
+            )
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -4,11 +4,13 @@ One thread owns a consumer. It gathers records, decodes them into columns, count
 commits. A commit, in order:
 
 1. Dead letters are acknowledged by Kafka.
-2. One script a partition: epoch and offset are checked, then panes, outbox and the new offset are written.
-3. The outbox is published; what is acknowledged is trimmed by the next commit.
-4. The offset is committed to Kafka too, for lag tools only.
+2. Predictions and labels are joined, model by model.
+3. One script a partition: epoch and offset are checked, then panes, outbox and the new offset are written.
+4. The outbox is published; what is acknowledged is trimmed by the next commit.
+5. The offset is committed to Kafka too, for lag tools only.
 
-A crash before 2 counts the records again from the stored offset; a crash after it never does.
+A crash before 3 counts the records again from the stored offset; a crash after it never does. Between 2 and 3
+the same rows are joined again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from stream.counting import BatchCounter
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.gather import TopicBatch, gather, split
+from stream.learning_sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
 
@@ -91,6 +94,7 @@ class Ingest:
         committer: Committer,
         metrics: Metrics,
         beat: Callable[[], None],
+        sightings: Sightings | None = None,
     ) -> None:
         self.spec = spec
         self.assignment = assignment
@@ -98,6 +102,8 @@ class Ingest:
         self._consumer = consumer
         self._committer = committer
         self._metrics = metrics
+        self._sightings = sightings
+        self._replacement: Sequence[Source] | None = None
         self._stopping = threading.Event()
         self._held = False
         self._next_flush_ms = 0
@@ -130,9 +136,22 @@ class Ingest:
         """Ask the loop to end; safe from any thread and from a signal handler."""
         self._stopping.set()
 
+    def replace(self, sources: Sequence[Source]) -> None:
+        """Count with other decoders and bins from the next turn on; safe from any thread.
+
+        Nothing else has to change: a pane's key holds the fingerprint of the reference that counted it.
+        """
+        self._replacement = sources
+
+    def _replaced(self) -> None:
+        replacement, self._replacement = self._replacement, None
+        if replacement is not None:
+            self._sources = {source.topic: source for source in replacement}
+
     def step(self) -> None:
         """One turn: gather, count, and commit when it is time."""
         self._beat_heard()
+        self._replaced()
         records = gather(self._consumer, self.assignment, limit=self.spec.batch, unless=self._stopping.is_set)
         if records:
             self._uncommitted += len(records)
@@ -169,6 +188,8 @@ class Ingest:
             newest_ms=newest_ms,
         )
         self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
+        if self._sightings is not None:
+            self._sightings.take(batch, counted.deltas)
         for refused in counted.rejected:
             self._metrics.rejected(batch.topic, refused.reason)
             self._committer.dead(
@@ -193,6 +214,8 @@ class Ingest:
         self._next_flush_ms = now + self.spec.flush_interval_ms
         changed = [owned for owned in self.assignment if owned.changed]
         try:
+            if self._sightings is not None:
+                self._sightings.tell(now)
             refused = self._committer.commit(changed)
         except (redis.RedisError, DependencyError) as exc:
             self._hold(exc)
@@ -203,7 +226,7 @@ class Ingest:
         for owned, reason in refused:
             self._resolve(owned, reason)
         self._committer.publish_again(self.assignment)
-        # 4. for lag tools; a failure here costs nothing
+        # 5. for lag tools; a failure here costs nothing
         offsets = [
             TopicPartition(o.topic, o.partition, o.position) for o in changed if o.committed is not None
         ]
@@ -212,6 +235,8 @@ class Ingest:
 
     def _commit_leaving(self, leaving: list[OwnedPartition]) -> None:
         try:
+            if self._sightings is not None:
+                self._sightings.tell(monotonic_ms())
             self._committer.commit([owned for owned in leaving if owned.changed])
         except (redis.RedisError, DependencyError) as exc:
             log.warning('left uncommitted, the next owner counts it again reason="%s"', exc)

@@ -116,6 +116,21 @@ class ModelKeys:
         """Hash: name of a stratum to its number."""
         return f"{self.stem}strata"
 
+    @property
+    def references(self) -> str:
+        """Hash: references learned from the stream by version, and the revision that grows with each."""
+        return f"{self.stem}references"
+
+    @property
+    def learning(self) -> str:
+        """Hash: versions without a reference: when and where each was first seen, and how learning goes."""
+        return f"{self.stem}learning"
+
+    @property
+    def learner(self) -> str:
+        """String with a TTL: the worker that learns references of the model now."""
+        return f"{self.stem}learner"
+
     def outcome(self, start_ms: int) -> str:
         """String: packed outcomes of the predictions of one pane."""
         return f"{self.stem}outcome:{start_ms}"

@@ -23,6 +23,7 @@ from stream.events import EventTime, ModelName, PredictionId
 MOST_BYTES = 128 * 2**20
 """Of the records one sample holds: more of them would be too much for a worker's memory."""
 MOST_VERSIONS = 50
+_LIVE = (None, "", "live")
 _SLACK = 1.5  # a sample grows to this times its bound before the largest hashes go
 
 
@@ -33,6 +34,13 @@ class _Head(msgspec.Struct, gc=False):
     model: ModelName
     version: str | None = None
     ts: EventTime = None
+    variant: str | None = None
+    status: str | None = None
+
+    @property
+    def is_traffic(self) -> bool:
+        """Whether windows count it: a good answer of the live variant."""
+        return self.status != "error" and self.variant in _LIVE
 
 
 class Sampled(NamedTuple):
@@ -103,6 +111,12 @@ class EventSample:
         return self._held
 
 
+def prediction_ids(events: Sequence[Sampled]) -> set[str]:
+    """Return the ids of sampled events."""
+    decode = msgspec.json.Decoder(_Head).decode
+    return {decode(event.value).prediction_id for event in events}
+
+
 class Harvest:
     """Collects the events of some models from records in any order.
 
@@ -156,7 +170,7 @@ class Harvest:
             head = self._decode(value)
         except (ValueError, RecursionError):
             return None
-        return head if head.model in self._spans else None
+        return head if head.model in self._spans and head.is_traffic else None
 
     def _span(self, model: str, version: str) -> Span | None:
         spans = self._spans[model]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from detectors import Reference
-from stream.codec import Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
+from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
 from stream.counting import BatchCounter
 from stream.incidents import IncidentPolicy
 from stream.ingest import IngestSpec, Source
+from stream.outcome_intake import JoinedModel
+from stream.outcome_plans import declared, label_rules, outcome_intake
 from stream.series import ModelPlan, SeriesKey
 from stream.settings import Settings
 from stream.windows import WindowSpec
@@ -38,7 +40,7 @@ def model_plans(settings: Settings, references: ReferencesByVersion) -> dict[str
     policy = IncidentPolicy(
         resolve_after=settings.alerts.resolve_after, renotify_ms=settings.alerts.renotify_ms
     )
-    plans = {}
+    plans, rules = {}, label_rules(settings, references)
     for model in settings.models:
         spec = settings.model_spec(model)
         plans[model] = ModelPlan(
@@ -50,6 +52,7 @@ def model_plans(settings: Settings, references: ReferencesByVersion) -> dict[str
             min_effects=spec.min_effects,
             arl=spec.arl,
             compare_with=spec.compare_with,
+            labels=rules.get(model),
             restate_ms=settings.time.restate_for_ms,
             incidents=policy,
         )
@@ -68,28 +71,46 @@ def series_references(
     }
 
 
-def sources_of(settings: Settings, references: ReferencesByVersion) -> list[Source]:
-    """Every input topic with its decoder and counter."""
-    limits = Limits(
-        record_bytes=settings.limits.record_bytes,
-        features=settings.limits.features,
-        string_bytes=settings.limits.string_bytes,
-        depth=settings.limits.depth,
-    )
-    decoders: dict[str, Callable[[ReferencesByVersion, Limits], Decoder]] = {
+def sources_of(
+    settings: Settings, references: ReferencesByVersion, joined: Mapping[str, JoinedModel]
+) -> list[Source]:
+    """Every input topic with its decoder and counter; the models in ``joined`` number their strata."""
+    limits, attributes = limits_of(settings), declared(settings, references)
+    outcomes = outcome_intake(settings, references, joined)
+    decoders: dict[str, Callable[[ReferencesByVersion, Limits, Mapping[str, Declared]], Decoder]] = {
         INFERENCE: JsonInferenceDecoder,
         LABELS: JsonLabelDecoder,
     }
     return [
         Source(
             topic,
-            decoders[source](references, limits),
+            decoders[source](references, limits, attributes),
             BatchCounter(
-                counted_references(references, source), windows_of(settings), settings.time.restate_for_ms
+                counted_references(references, source),
+                windows_of(settings),
+                settings.time.restate_for_ms,
+                outcomes=outcomes,
+                learning=learning_models(settings),
             ),
         )
         for source, topic in topics_by_source(settings).items()
     ]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Bounds on one record."""
+    limits = settings.limits
+    return Limits(
+        record_bytes=limits.record_bytes,
+        features=limits.features,
+        string_bytes=limits.string_bytes,
+        depth=limits.depth,
+    )
+
+
+def learning_models(settings: Settings) -> frozenset[str]:
+    """Models that learn their references from the stream."""
+    return frozenset(name for name in settings.models if settings.model_spec(name).learn_ms is not None)
 
 
 def counted_references(references: ReferencesByVersion, source: str) -> dict[tuple[str, str], Reference]:

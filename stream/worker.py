@@ -1,4 +1,4 @@
-"""One worker process: ingest in a thread, evaluation in the main thread, one endpoint for both."""
+"""One worker process: ingest and learning in threads, evaluation in the main one, one endpoint for all."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ from stream.commit import Committer
 from stream.errors import DriftstreamError
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.faust_credentials import faust_credentials
-from stream.ingest import Ingest
+from stream.ingest import Ingest, Source
 from stream.kafka_config import consumer_config, producer_config
+from stream.learning_sightings import LearningMetrics
+from stream.learning_step import LearningStep
+from stream.learning_store import LearningStore
 from stream.metrics import Metrics
+from stream.outcome_join import OutcomeJoin
+from stream.outcome_plans import joined_models
 from stream.plans import (
     ReferencesByVersion,
     ingest_spec,
+    learning_models,
     model_plans,
     sources_of,
     topics_by_source,
@@ -78,7 +84,7 @@ class Worker:
     Parameters
     ----------
     references
-        By (model, version), the newest version of a model last.
+        Of files, by (model, version), the newest version of a model last.
     only
         Run one stage; None runs both.
     """
@@ -100,8 +106,10 @@ class Worker:
             top_features=settings.metrics.top_features,
         )
         self.metrics.build(version("driftstream"))
+        self._joined = joined_models(settings)
         self._stopping = threading.Event()
         self._ingest: Ingest | None = None
+        self._learning: LearningStep | None = None
 
     # ---- life
 
@@ -134,7 +142,7 @@ class Worker:
                 log.warning(
                     'metrics port is taken wanted="%s" serving="%s"', self.settings.metrics.port, at.port
                 )
-            with self._ingesting(panes_partitions):
+            with self._learns(), self._ingesting(panes_partitions):
                 self._evaluate(panes_partitions)
         if self.health.failure is not None:
             raise self.health.failure
@@ -183,20 +191,41 @@ class Worker:
     def _route(self) -> AlertRoute:
         return AlertRoute(self.settings.topics.alerts, self.settings.alerts.runbook_base_url)
 
+    @contextmanager
+    def _learns(self) -> Iterator[None]:
+        models = tuple(sorted(learning_models(self.settings)))
+        if not models:
+            yield
+            return
+        prefix, topics = self.settings.redis.prefix, tuple(topics_by_source(self.settings).values())
+        with LearningStep(
+            self.settings,
+            name=self.name,
+            files=self.references,
+            stores=(LearningStore(self._redis(), prefix=prefix), self._store()),
+            metrics=LearningMetrics(self.metrics.registry, models=models, topics=topics),
+            failed=self._failed,
+        ) as step:
+            self._learning = step
+            self.references = step.references()
+            yield
+
     def _ingesting(self, panes_partitions: int) -> AbstractContextManager[None]:
         return nullcontext() if self.only == "evaluate" else self._ingest_thread(panes_partitions)
 
     @contextmanager
     def _ingest_thread(self, panes_partitions: int) -> Iterator[None]:
-        self._ingest = self._build_ingest(panes_partitions)
+        ingest = self._ingest = self._build_ingest(panes_partitions)
+        if self._learning is not None:
+            self._learning.follow(lambda known: ingest.replace(self._sources(known)))
         gc.freeze()  # what is alive now lives for good: keep the collector from walking it
         gc.set_threshold(GC_THRESHOLD)
-        thread = threading.Thread(target=self._run_ingest, args=(self._ingest,), name="ingest")
+        thread = threading.Thread(target=self._run_ingest, args=(ingest,), name="ingest")
         thread.start()
         try:
             yield
         finally:
-            self._ingest.stop()
+            ingest.stop()
             thread.join()
 
     def _run_ingest(self, ingest: Ingest) -> None:
@@ -211,6 +240,9 @@ class Worker:
         self.health.failure = self.health.failure or exc
         self._stopping.set()
 
+    def _sources(self, references: ReferencesByVersion) -> list[Source]:
+        return sources_of(self.settings, references, self._joined)
+
     def _build_ingest(self, panes_partitions: int) -> Ingest:
         settings, store, sink = self.settings, self._store(), self._sink()
         consumer = Consumer(consumer_config(settings) | {"enable.partition.eof": True}, logger=log_client)
@@ -221,15 +253,17 @@ class Worker:
             windows=windows_of(settings),
             panes_topic=settings.topics.panes,
             panes_partitions=panes_partitions,
+            join=OutcomeJoin(store.joins, self._joined, joined=self.metrics.performance.joined),
         )
         return Ingest(
             ingest_spec(settings),
-            sources_of(settings, self.references),
+            self._sources(self.references),
             consumer=consumer,
             assignment=Assignment(store=store, consumer=consumer, sink=sink, alerts=self._route()),
             committer=committer,
             metrics=self.metrics,
             beat=lambda: self.health.beat("ingest"),
+            sightings=None if self._learning is None else self._learning.sightings,
         )
 
     def _evaluate(self, panes_partitions: int) -> None:
@@ -247,6 +281,8 @@ class Worker:
             sink=self._sink(),
             metrics=self.metrics,
         )
+        if self._learning is not None:
+            self._learning.follow(lambda known: evaluator.replace(model_plans(self.settings, known)))
         agents = EvaluationAgents(
             self._agent_spec(panes_partitions),
             evaluator,

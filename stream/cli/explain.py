@@ -71,19 +71,14 @@ def _given(file: Path, model: str | None, version: str | None, settings: Setting
 
 def _configured(settings: Settings, model: str | None, version: str | None) -> Reference:
     """Return the reference of a model, the newest unless a version is given."""
+    from stream.cli.reference_stream import learned_versions, one_of
     from stream.errors import ConfigError
     from stream.references import load_versions
-    from stream.setting_tree import did_you_mean
 
     if model is None and len(settings.models) != 1:
         raise ConfigError(f"{settings.where()} has {len(settings.models)} models: name one with --model")
     name = next(iter(settings.models)) if model is None else model
     settings.model_spec(name)
-    versions = load_versions(settings, name)
-    if version is None:
-        return list(versions.values())[-1]
-    if version not in versions:
-        raise ConfigError(
-            f"--model-version {version!r} is not one of {name}{did_you_mean(version, versions)}"
-        )
-    return versions[version]
+    if settings.model_spec(name).learn_ms is not None:
+        return one_of(name, learned_versions(settings, name), version)
+    return one_of(name, load_versions(settings, name), version)

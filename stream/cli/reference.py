@@ -1,13 +1,17 @@
-"""``driftstream reference build|show``: the distribution that live windows are compared with, as a file."""
+"""``driftstream reference build|show|export``: the distribution that live windows are compared with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli.options import Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+
+if TYPE_CHECKING:
+    from detectors import Reference
 
 app = typer.Typer(help="Build and show references.", no_args_is_help=True)
 
@@ -15,9 +19,15 @@ app = typer.Typer(help="Build and show references.", no_args_is_help=True)
 @app.command()
 def build(
     *,
-    input_: Annotated[Path, typer.Option("--input", help="Rows: .parquet, .csv or .jsonl.")],
+    input_: Annotated[Path | None, typer.Option("--input", help="Rows: .parquet, .csv or .jsonl.")] = None,
+    from_kafka: Annotated[
+        bool, typer.Option("--from-kafka", help="Events of the inference topic instead of a file.")
+    ] = False,
     model: Annotated[str, typer.Option(help="Model that the reference is for.")],
-    model_version: Annotated[str, typer.Option(help="Version of the model.")],
+    model_version: Annotated[
+        str | None,
+        typer.Option(help="Version of the model.", show_default="that of the events; needed for a file"),
+    ] = None,
     output: Annotated[Path, typer.Option(help="File to write; an existing one is replaced.")],
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
@@ -33,51 +43,137 @@ def build(
     slide: Annotated[
         str | None, typer.Option(help="Distance of live windows.", show_default="1m, or --window if shorter")
     ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Kafka: first event time.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Kafka: event time before which it ends.")] = None,
+    last: Annotated[str | None, typer.Option(help="Kafka: the time up to now instead, such as 24h.")] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Build the reference of a model version from a file of rows in the order in which they happened.
 
     The rows are cut into windows of the size that will be live, to learn how windows differ by themselves: a
     shuffled file hides that, and false alarms follow.
-    """
-    from stream.cli.reference_files import as_text, build_reference, rows_per_window, write_whole
-    from stream.row_events import column_times
-    from stream.rows import Roles, RowRanges, column_names, read_rows
 
-    table = read_rows(input_, RowRanges.parse(rows) if rows else None)
-    roles = Roles.of(
-        table,
-        features=column_names(features),
-        timestamp=timestamp,
-        prediction=prediction,
-        score=score,
-        label=label,
-    )
-    as_codes = column_names(categorical) or []
-    table.require(as_codes, "--categorical")
-    times = None if timestamp is None else column_times(table, timestamp)
-    for note in times.notes if times is not None else ():
-        typer.echo(f"note: {note}", err=True)
-    times_ms = None if times is None else times.ms
-    size = rows_per_window(len(table), times_ms, window=window, slide=slide, window_rows=window_rows)
-    reference = build_reference(
-        table, roles, size, times_ms=times_ms, categorical=as_codes, model=model, version=model_version
-    )
+    With --from-kafka, from the model's events in a range of event time; broker, topics and windows are those
+    of the configuration.
+    """
+    from stream.cli.reference_files import as_text, write_whole
+    from stream.errors import ConfigError
+
+    span = {"--from": start, "--to": end, "--last": last}
+    of_files = {
+        "--input": input_, "--timestamp": timestamp, "--features": features, "--prediction": prediction,
+        "--score": score, "--label": label, "--categorical": categorical, "--rows": rows,
+        "--window-rows": window_rows, "--window": window, "--slide": slide,
+    }  # fmt: skip
+    if from_kafka:
+        _refuse(of_files, "is of --input, not of --from-kafka")
+        reference = _from_kafka(config, model, model_version, (start, end, last))
+    elif input_ is None or model_version is None:
+        missing = "--input" if input_ is None else "--model-version"
+        raise ConfigError(f"{missing} is missing: give it, or --from-kafka to take events of the stream")
+    else:
+        _refuse(span, "is of --from-kafka, not of --input")
+        reference = _from_file(
+            input_,
+            {"timestamp": timestamp, "prediction": prediction, "score": score, "label": label},
+            features=features,
+            categorical=categorical,
+            rows=rows,
+            sizes={"window_rows": window_rows, "window": window, "slide": slide},
+            names={"model": model, "version": model_version},
+        )
     write_whole(output, reference.to_json())
     typer.echo(as_text(reference))
     typer.echo(f"\nwritten to {output}")
 
 
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Refuse options that have no meaning here."""
+    from stream.errors import ConfigError
+
+    given = next((name for name, value in options.items() if value is not None), None)
+    if given is not None:
+        raise ConfigError(f"{given} {reason}: leave one of them out")
+
+
+def _from_kafka(
+    config: Path | None, model: str, version: str | None, span: tuple[str | None, str | None, str | None]
+) -> Reference:
+    from stream.cli.reference_stream import build_from_kafka, span_of
+    from stream.settings import load_settings
+
+    wanted = span_of(*span)
+    return build_from_kafka(load_settings(config), model, version, wanted)
+
+
+def _from_file(
+    file: Path,
+    roles: Mapping[str, str | None],
+    *,
+    features: str | None,
+    categorical: str | None,
+    rows: str | None,
+    sizes: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> Reference:
+    from stream.cli.reference_files import build_reference, rows_per_window
+    from stream.row_events import column_times
+    from stream.rows import Roles, RowRanges, column_names, read_rows
+
+    table = read_rows(file, RowRanges.parse(rows) if rows else None)
+    named = Roles.of(table, features=column_names(features), **roles)
+    as_codes = column_names(categorical) or []
+    table.require(as_codes, "--categorical")
+    times = None if named.timestamp is None else column_times(table, named.timestamp)
+    for note in times.notes if times is not None else ():
+        typer.echo(f"note: {note}", err=True)
+    times_ms = None if times is None else times.ms
+    size = rows_per_window(len(table), times_ms, **sizes)
+    return build_reference(table, named, size, times_ms=times_ms, categorical=as_codes, **names)
+
+
 @app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A reference file.")],
+    reference: Annotated[str, typer.Argument(metavar="FILE|MODEL", help="A file, or a model that learns.")],
     *,
+    model_version: Annotated[str | None, typer.Option(help="Version of MODEL; default the newest.")] = None,
+    config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show what a reference holds: its rows and windows, its columns, and what to know before trusting it."""
+    """Show what a reference holds: its rows and windows, its columns, and what to know before trusting it.
+
+    A model that learns its references is asked for by its name: what workers have learned is in Redis.
+    """
     from stream.cli.reference_files import as_text, described, read_reference
 
-    reference = read_reference(file)
-    if output is Output.JSON:
-        print_json(described(reference))
+    if reference.endswith(".json") or Path(reference).is_file():
+        found = read_reference(Path(reference))
     else:
-        typer.echo(as_text(reference))
+        found = _learned(config, reference, model_version)
+    if output is Output.JSON:
+        print_json(described(found))
+    else:
+        typer.echo(as_text(found))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model that learns its references.")],
+    *,
+    file: Annotated[Path, typer.Option("--output", help="File to write; an existing one is replaced.")],
+    model_version: Annotated[str | None, typer.Option(help="Version of it; default the newest.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write a learned reference to a file, to keep it or to name it under `references`."""
+    from stream.cli.reference_files import write_whole
+
+    found = _learned(config, model, model_version)
+    write_whole(file, found.to_json())
+    typer.echo(f"{found.model} {found.version} ({found.fingerprint}) written to {file}")
+
+
+def _learned(config: Path | None, model: str, version: str | None) -> Reference:
+    from stream.cli.reference_stream import learned_versions, one_of
+    from stream.settings import load_settings
+
+    return one_of(model, learned_versions(load_settings(config), model), version)

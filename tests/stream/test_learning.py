@@ -102,6 +102,7 @@ def test_a_sample_is_bounded_in_bytes_in_any_order() -> None:
 def test_only_the_span_the_model_and_events_are_taken() -> None:
     values = records(100)
     junk = [b"", b"{", b"[]", b'{"model": "m"}', records(1, model="other")[0], records(1, ts=5)[0]]
+    junk += [*records(20, variant="shadow"), *records(20, status="error")]
     span = Span(START_MS + 10_000, START_MS + 20_000)
     sample = harvest([*values, *junk], span=span).samples
     assert list(sample) == [("m", "v1")]

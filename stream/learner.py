@@ -1,0 +1,298 @@
+"""The step of a worker that learns references: looks which are due, reads their events again, stores them.
+
+Every worker looks once a second; a lease in Redis lets one of them learn a model. The events come from
+Kafka itself, read by a consumer of its own, so nothing is kept of the events that warm a model up. Whatever
+crashes, the next owner of the lease starts anew from the stored sightings, and who finishes first has said
+it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from stream.kafka_range import RangeReader, Stretch
+from stream.learning import UNNAMED_VERSION, LearnSpec, NotEnough, learn
+from stream.learning_range import read_range
+from stream.learning_sample import EventSample, Harvest, Span
+from stream.learning_sightings import LearningMetrics
+from stream.learning_store import Learned, LearningStore, Sighting
+from stream.pane_reader import PaneReader
+from stream.plans import INFERENCE, ReferencesByVersion, learning_models, limits_of
+from stream.settings import ModelSpec, Settings
+from stream.units import format_duration
+from stream.watermarks import WatermarkTracker
+
+log = logging.getLogger(__name__)
+LEASE_MS = 30_000
+MODELS_AT_ONCE = 4
+LEAST_SLICES = 20
+"""A reference needs as many events as so many slices of ``min_samples``."""
+MOST_SPANS = 10
+"""A version with too few events for so long is forgotten, and learned from when it is seen again."""
+MOST_REFERENCES = 20
+"""Versions of a model that are kept; the one seen first goes."""
+
+_Due = Mapping[str, list[Sighting]]
+
+
+class Learner:
+    """Learns references of the models that declare ``learn``. One thread may call it.
+
+    Parameters
+    ----------
+    name
+        Of this worker, for the lease.
+    take_up
+        Called with all learned references when one of them is new, the newest version of a model last.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str,
+        store: LearningStore,
+        clocks: PaneReader,
+        metrics: LearningMetrics,
+        take_up: Callable[[ReferencesByVersion], None],
+    ) -> None:
+        self.specs = {model: settings.model_spec(model) for model in sorted(learning_models(settings))}
+        self._settings = settings
+        self._name = name
+        self._store = store
+        self._clocks = clocks
+        self._metrics = metrics
+        self._take_up = take_up
+        self._tracker = WatermarkTracker()
+        self._revisions = dict.fromkeys(self.specs, 0)
+        self._learned: dict[str, list[Learned]] = {model: [] for model in self.specs}
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask a reading under way to end."""
+        self._stopping.set()
+
+    # ---- taking up
+
+    def refresh(self) -> bool:
+        """Read the references that are new in Redis; whether there were any."""
+        revisions = self._store.revisions(self.specs)
+        changed = [model for model, revision in revisions.items() if revision != self._revisions[model]]
+        for model in changed:
+            if revisions[model] < self._revisions[model]:
+                self._restore(model)
+            self._learned[model] = self._store.references(model)
+            self._revisions[model] = self._store.revisions([model])[model]
+        return bool(changed)
+
+    def _restore(self, model: str) -> None:
+        """Redis has lost references that we hold: store them again, so that bins and baselines stay."""
+        log.warning('the store has lost learned references, they are stored again model="%s"', model)
+        for each in self._learned[model]:
+            self._store.publish(model, each, Sighting(version=each.version, first_ms=each.first_ms))
+
+    def references(self) -> ReferencesByVersion:
+        """All learned references, the newest version of a model last."""
+        return {
+            (model, each.version): each.reference for model, held in self._learned.items() for each in held
+        }
+
+    # ---- learning
+
+    def turn(self) -> None:
+        """Take up what is new, and learn what is due.
+
+        Raises
+        ------
+        redis.RedisError, DependencyError
+            Redis or Kafka does not answer: the next turn tries again.
+        """
+        if self.refresh():
+            self._take_up(self.references())
+        pending = self._pending()
+        self._show(pending)
+        due = self._due(pending)
+        mine = {model: due[model] for model in due if self._lease(model)}
+        try:
+            if mine:
+                self._learn(mine)
+        finally:
+            for model in mine:
+                self._store.release(model, self._name)
+        if mine and self.refresh():
+            self._take_up(self.references())
+
+    def _pending(self) -> dict[str, list[Sighting]]:
+        """Versions without a reference; what another worker had seen of one that is learned now goes."""
+        pending = self._store.sightings(self.specs)
+        for model, sightings in pending.items():
+            known = {each.version for each in self._learned[model]}
+            for each in sightings:
+                if _named(each) in known:
+                    self._store.forget(model, each)
+            pending[model] = [each for each in sightings if _named(each) not in known]
+        return pending
+
+    def _show(self, pending: _Due) -> None:
+        for model, sightings in pending.items():
+            states = Counter(each.reason or "warming_up" for each in sightings)
+            if not sightings and not self._learned[model]:
+                states["no_events"] = 1
+            self._metrics.learning(model, states)
+
+    def _due(self, pending: _Due) -> dict[str, list[Sighting]]:
+        """Versions whose time has passed on the clock of all partitions; of a few models at a time."""
+        if not any(pending.values()):
+            return {}
+        passed_ms = self._passed_ms()
+        if passed_ms is None:
+            return {}
+        due: dict[str, list[Sighting]] = {}
+        for model, sightings in pending.items():
+            ended = [each for each in sightings if _span(self.specs[model], each).end_ms <= passed_ms]
+            if ended and len(due) < MODELS_AT_ONCE:
+                due[model] = ended
+        return due
+
+    def _passed_ms(self) -> int | None:
+        """The event time that all partitions have passed; idle ones wait for the others, not for a clock."""
+        clocks = self._clocks.clocks(INFERENCE)
+        if self._tracker.went_back(clocks):
+            self._tracker = WatermarkTracker()
+        watermark = self._tracker.observe(
+            clocks, monotonic_ms=time.monotonic_ns() // 1_000_000, now_ms=time.time_ns() // 1_000_000
+        )
+        newest = max((c.watermark_ms for c in clocks.values() if c.watermark_ms is not None), default=None)
+        return None if watermark.ms is None or newest is None else min(watermark.ms, newest)
+
+    def _lease(self, model: str) -> bool:
+        return self._store.lease(model, self._name, ttl_ms=LEASE_MS)
+
+    def _renew(self, due: _Due) -> None:
+        for model in due:
+            self._lease(model)
+
+    def _learn(self, due: _Due) -> None:
+        started = time.monotonic()
+        with RangeReader(self._settings) as reader:
+            stretches = self._stretches(reader, due)
+            harvest = self._harvest(due)
+            oldest_ms = min(each.first_ms for sightings in due.values() for each in sightings)
+            labels = read_range(
+                self._settings,
+                reader,
+                stretches,
+                harvest,
+                since_ms=oldest_ms,
+                unless=self._stopping.is_set,
+                beat=lambda: self._renew(due),
+            )
+        if self._stopping.is_set():
+            return
+        seconds = time.monotonic() - started
+        log.info('read again to learn models="%s" seconds="%.1f"', ",".join(due), seconds)
+        lost = any(each.begin > _first_offset(due, each.partition) for each in stretches)
+        for model, sightings in due.items():
+            for each in sightings:
+                sample = harvest.samples.get((model, each.version))
+                self._conclude(model, each, sample, labels.get(model), lost=lost)
+                self._lease(model)
+
+    def _stretches(self, reader: RangeReader, due: _Due) -> list[Stretch]:
+        """From where the versions were first seen to where the partitions are counted."""
+        topic = self._settings.topics.inference
+        bounds = reader.bounds(topic)
+        counted = self._store.offsets(topic, [each.partition for each in bounds])
+        seen = {p for sightings in due.values() for each in sightings for p in each.offsets}
+        return [
+            Stretch(
+                topic,
+                each.partition,
+                max(each.begin, _first_offset(due, each.partition)),
+                min(each.end, counted.get(each.partition, each.end)),
+            )
+            for each in bounds
+            if each.partition in seen
+        ]
+
+    def _harvest(self, due: _Due) -> Harvest:
+        specs = {model: self.specs[model] for model in due}
+        return Harvest(
+            {model: {each.version: _span(specs[model], each) for each in due[model]} for model in due},
+            slides_ms={model: spec.slide_ms for model, spec in specs.items()},
+            rows={model: spec.learn_rows for model, spec in specs.items()},
+            limits=limits_of(self._settings),
+        )
+
+    def _conclude(
+        self,
+        model: str,
+        sighting: Sighting,
+        sample: EventSample | None,
+        labels: dict[str, object] | None,
+        *,
+        lost: bool,
+    ) -> None:
+        spec = self.specs[model]
+        least = LEAST_SLICES * spec.min_samples
+        caveats = [_origin(spec, sighting)]
+        caveats += ["the oldest events had left the topic before they could be read"] if lost else []
+        wanted = LearnSpec(
+            model=model,
+            version=sighting.version,
+            least_rows=least,
+            most_features=self._settings.limits.features,
+            caveats=caveats,
+        )
+        try:
+            if sample is None:
+                raise NotEnough("too_few_rows", f"no events, at least {least} are needed")
+            reference = learn(sample, wanted, labels)
+        except NotEnough as exc:
+            self._postpone(model, sighting, exc)
+            return
+        learned = Learned(_named(sighting), sighting.first_ms, reference)
+        if self._store.publish(model, learned, sighting):
+            log.info(
+                'reference learned model="%s" version="%s" rows="%s" columns="%s" fingerprint="%s"',
+                model, learned.version, reference.counts.n, len(reference.names), reference.fingerprint,
+            )  # fmt: skip
+            held = self._store.references(model)
+            for each in held[: max(len(held) - MOST_REFERENCES, 0)]:
+                self._store.drop(model, each.version)
+
+    def _postpone(self, model: str, sighting: Sighting, reason: NotEnough) -> None:
+        log.warning(
+            'still warming up model="%s" version="%s" reason="%s" spans="%s"',
+            model, sighting.version, reason, sighting.spans,
+        )  # fmt: skip
+        if sighting.spans >= MOST_SPANS:
+            self._store.forget(model, sighting)
+            return
+        self._store.postpone(model, sighting.version, spans=sighting.spans + 1, reason=reason.reason)
+
+
+def _named(sighting: Sighting) -> str:
+    return sighting.version or UNNAMED_VERSION
+
+
+def _span(spec: ModelSpec, sighting: Sighting) -> Span:
+    assert spec.learn_ms is not None
+    return Span(sighting.first_ms, sighting.first_ms + spec.learn_ms * sighting.spans)
+
+
+def _first_offset(due: _Due, partition: int) -> int:
+    offsets = [each.offsets.get(partition) for sightings in due.values() for each in sightings]
+    return min((offset for offset in offsets if offset is not None), default=0)
+
+
+def _origin(spec: ModelSpec, sighting: Sighting) -> str:
+    span = _span(spec, sighting)
+    start = datetime.fromtimestamp(span.start_ms / 1000, UTC).isoformat(timespec="seconds")
+    length = format_duration(span.end_ms - span.start_ms)
+    return f"learned from {length} of the live stream from {start}: what was wrong then counts as normal"
