@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from detectors.errors import CorruptBytes
-from detectors.sequential.scan import SPANS, Floats, span_bounds
+from detectors.sequential.scan import SPANS, Floats, as_normal, span_bounds
 from detectors.significance import chi_square_tail, signed_root_binomial
 
 BLOCK = 50
 TOLERATED = 0.002
-OLDER_BLOCKS = 4
+OLDER_BLOCKS = 8
 DISPERSION_LEVEL = 0.01
 
 
@@ -51,7 +51,7 @@ class ErrorBlocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ErrorHistory:
     """Blocks since the last alarm. A block is (errors, labels)."""
 
-    def __init__(self, critical: float, blocks: ErrorBlocks) -> None:
+    def __init__(self, critical: Floats, blocks: ErrorBlocks) -> None:
         self.blocks = blocks
         self._critical = critical
 
@@ -96,7 +96,10 @@ def _surprise(totals: _Totals, starts: NDArray[np.intp], ends: NDArray[np.intp])
     rows, hits = totals.rows[ends] - older, totals.errors[ends] - known
     raised = np.minimum(known + TOLERATED * older, older)
     root = signed_root_binomial(hits, rows, raised, older)
-    return root / np.sqrt(_dispersion(totals))[starts]
+    dispersion = _dispersion(totals)[starts]
+    freedom = np.maximum(totals.blocks[starts] - 1.0, 1.0)
+    # A dispersion that was estimated makes a t of the root.
+    return np.where(dispersion > 1.0, as_normal(root / np.sqrt(dispersion), freedom), root)
 
 
 def _dispersion(totals: _Totals) -> Floats:

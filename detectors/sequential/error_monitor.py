@@ -10,12 +10,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from detectors.errors import CorruptBytes
 from detectors.framing import frame, unframe
 from detectors.sequential.error_history import BLOCK, ErrorBlocks, ErrorHistory
-from detectors.sequential.scan import SPANS, scan
+from detectors.sequential.scan import critical_values, scan
 
 _MAGIC = b"DSER"
 _VERSION = 2
@@ -44,11 +43,12 @@ class ErrorMonitor:
     Notes
     -----
     Alarm when, for any L, the signed root of the likelihood ratio of two binomial samples (older rate raised
-    by the tolerated 0.002) exceeds the normal quantile at :math:`50 / (\mathrm{arl} \cdot \#L)`, a union
-    bound over the looks. Where the older blocks vary more than binomial ones (chi-square at 1 %), the root is
-    divided by the square root of their dispersion (McCullagh & Nelder 1989, section 4.5). After an alarm the
-    scan starts anew. The dispersion is learned: before some thousand labels are seen, labels that follow each
-    other closely give more alarms than ``arl`` says.
+    by the tolerated 0.002) exceeds the span's :func:`~detectors.sequential.scan.critical_values` at
+    :math:`50 / \mathrm{arl}` alarms a block. No decision before 8 older blocks. Where these vary more than
+    binomial ones (chi-square at 1 %), the root is divided by the square root of their dispersion (McCullagh &
+    Nelder 1989, section 4.5) and read as Student's t. After an alarm the scan starts anew. The dispersion is
+    learned: labels that follow each other closely give more alarms than ``arl`` says, most of them in the
+    first 2000.
 
     Examples
     --------
@@ -57,13 +57,13 @@ class ErrorMonitor:
     >>> monitor.update(rng.random(20_000) < 0.05)
     []
     >>> monitor.update(rng.random(20_000) < 0.10)
-    [20749]
+    [20699]
     """
 
     def __init__(self, *, arl: float = 1_000_000) -> None:
         if not arl >= BLOCK:
             raise ValueError(f"arl is {arl}: give the labels between false alarms, at least {BLOCK}")
-        self._critical = float(-ndtri(BLOCK / (arl * len(SPANS))))
+        self._critical = critical_values(BLOCK / arl)
         self._load(_State(ErrorBlocks()))
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from detectors.errors import CorruptBytes
 from detectors.framing import frame, unframe
-from detectors.sequential.scan import SPANS, Floats, scan
+from detectors.sequential.scan import Floats, critical_values, scan
 from detectors.sequential.value_history import BLOCK, ValueBlocks, ValueHistory
 
 _MAGIC = b"DSSM"
@@ -49,12 +49,12 @@ class ScalarMonitor:
     After each block of 32 values, for L from 1 to 256, with :math:`n = 32 L` newest and m older values, alarm
     when
 
-    .. math:: \frac{|\bar x_L - \bar x_{old}| - \epsilon s}{\sqrt{\max(v, v_L)/n + v/m}} > t_\nu
+    .. math:: \frac{|\bar x_L - \bar x_{old}| - \epsilon s}{\sqrt{\max(v, v_L)/n + v/m}},
 
-    at the quantile of :math:`32 / (2\, \mathrm{arl} \cdot \#L)` of Student's t: a union bound over the looks.
-    v is the long-run variance by batch means over 1 to 32 older blocks (Conway 1963), v_L the variance inside
-    the newest blocks times the same inflation, against single wild values. No decision before 8 older blocks;
-    after an alarm the scan starts anew.
+    read as Student's t, exceeds the span's :func:`~detectors.sequential.scan.critical_values` at
+    :math:`16 / \mathrm{arl}` alarms a block and direction. v is the long-run variance by batch means over 1
+    to 32 older blocks (Conway 1963), v_L the variance inside the newest blocks times the same inflation,
+    against single wild values. No decision before 8 older blocks; after an alarm the scan starts anew.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class ScalarMonitor:
             raise ValueError(f"arl is {arl}: give the values between false alarms, at least {BLOCK}")
         if not min_effect >= 0.0:
             raise ValueError(f"min_effect is {min_effect}: give standard deviations, 0 or more")
-        self._level = BLOCK / (arl * len(SPANS))
+        self._critical = critical_values(BLOCK / arl / 2.0)
         self._min_effect = min_effect
         self._load(_State(ValueBlocks()))
 
@@ -101,7 +101,7 @@ class ScalarMonitor:
 
     def _load(self, state: _State) -> None:
         self._state = state
-        self._history = ValueHistory(self._level, self._min_effect, state.blocks)
+        self._history = ValueHistory(self._critical, self._min_effect, state.blocks)
 
     def to_bytes(self) -> bytes:
         """Return the state, under 6 kB."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, stdtrit
+from scipy.special import chdtri
 
 from detectors.errors import CorruptBytes
-from detectors.sequential.scan import SPANS, Floats, span_bounds
+from detectors.sequential.scan import SPANS, Floats, as_normal, span_bounds
 from detectors.significance import chi_square_tail
 
 BLOCK = 32
@@ -71,15 +71,15 @@ class _Spread(NamedTuple):
 
     within: Floats
     long_run: Floats
-    critical: Floats
+    freedom: Floats
 
 
 class ValueHistory:
     """Blocks since the last alarm. A block is (mean, sum of squared deviations from it)."""
 
-    def __init__(self, level: float, min_effect: float, blocks: ValueBlocks) -> None:
+    def __init__(self, critical: Floats, min_effect: float, blocks: ValueBlocks) -> None:
         self.blocks = blocks
-        self._level = level
+        self._critical = critical
         self._min_effect = min_effect
 
     def first_alarm(self, blocks: Floats) -> int | None:
@@ -90,9 +90,10 @@ class ValueHistory:
         known = len(state.means)
         starts, ends = span_bounds(known, known + len(blocks), oldest=OLDER_BLOCKS - totals.first)
         usable, starts = starts >= 0, np.maximum(starts, 0)
-        spread = _spread(totals, self._level)
+        spread = _spread(totals)
         distance = _distance(totals, spread, starts, ends, self._min_effect)
-        over = np.flatnonzero(np.any(usable & (distance > spread.critical[starts]), axis=1))
+        surprise = as_normal(distance, spread.freedom[starts])
+        over = np.flatnonzero(np.any(usable & (surprise > self._critical), axis=1))
         return int(over[0]) if over.size else None
 
     def remember(self, blocks: Floats) -> None:
@@ -130,7 +131,7 @@ def _totals(state: ValueBlocks, center: float, blocks: Floats) -> _Totals:
     return _Totals(state.older, deviations, sums, squares)
 
 
-def _spread(totals: _Totals, level: float) -> _Spread:
+def _spread(totals: _Totals) -> _Spread:
     r"""Learn the variance of means from the blocks before each.
 
     Batch means (Conway 1963) estimate the long-run variance :math:`\lim_n n \operatorname{Var} \bar x_n` at
@@ -152,8 +153,7 @@ def _spread(totals: _Totals, level: float) -> _Spread:
         bound = base * statistic / np.asarray(chdtri(own, 0.75), dtype=np.float64)
         longer = excess & (bound > long_run)
         long_run, freedom = np.where(longer, bound, long_run), np.where(longer, own, freedom)
-    critical: Floats = -np.asarray(stdtrit(freedom, level / 2.0), dtype=np.float64)
-    return _Spread(within, long_run, critical)
+    return _Spread(within, long_run, freedom)
 
 
 def _batch_variance(totals: _Totals, k: int, blocks: NDArray[np.int64]) -> Floats:
