@@ -17,9 +17,10 @@ from scipy.special import stdtrit
 from detectors.errors import CorruptBytes
 from detectors.estimation.disagreement import ARL, LOWER_IS_BETTER
 from detectors.estimation.linear import Floats
-from detectors.estimation.table import MetricVariation, PerformanceEntry
+from detectors.estimation.table import PerformanceEntry
 from detectors.framing import frame, unframe
 from detectors.sequential.error_monitor import ErrorMonitor
+from detectors.significance import unskewed
 
 _MAGIC = b"DSPM"
 _VERSION = 1
@@ -91,7 +92,8 @@ class PerformanceMonitor:
     Level: the mean loss of the last L windows, for L in 1, 2, 4, ... 64, less ``min_effect``, over its
     standard error, which holds the reference's own variation between chunks; the newest window must agree.
     Trend: slope of weighted least squares over the last 8 to 128 windows. Both are one-sided t tests at
-    :math:`0.4 / (\mathrm{arl} \cdot \#L)`. Jump: :class:`detectors.ErrorMonitor`, where errors are given.
+    :math:`0.4 / (\mathrm{arl} \cdot \#L)`. Jump: :class:`detectors.ErrorMonitor`, where errors are given
+    and the reference did not differ from chunk to chunk: it knows nothing of such a variation.
     """
 
     def __init__(
@@ -114,6 +116,10 @@ class PerformanceMonitor:
         relative = self.metric in {"mae", "rmse", "mape", "log_loss"}
         self._tolerated = min_effect * (abs(self._known) if relative else 1.0)
         self._arl, self._labels_per_window = arl, max(entry.rows / self._chunks, 50.0)
+        freedom = 1e6 if self._variation.dof is None else min(self._variation.dof, 1e6)
+        # Student's t of 1e6 degrees of freedom stands for the normal.
+        self._level_needs = float(-stdtrit(freedom, LEVEL_SHARE / (arl * len(LEVELS))))
+        self._trend_needs = float(-stdtrit(freedom, TREND_SHARE / (arl * len(TRENDS))))
         self._state, self._errors = _State(), self._error_monitor()
 
     def _error_monitor(self, data: bytes | None = None) -> ErrorMonitor:
@@ -136,8 +142,9 @@ class PerformanceMonitor:
         """
         if not math.isfinite(value) or labels < 1:
             raise ValueError(f"{self.metric} is {value} of {labels} labels: leave such a window out")
-        jumped = errors is not None and bool(self._errors.update_counts([errors], [labels]))
-        self._state.recent = [*self._state.recent, (value, labels)][-TRENDS[-1] :]
+        steady = self._variation.tau2 == 0.0
+        jumped = errors is not None and steady and bool(self._errors.update_counts([errors], [labels]))
+        self._state.recent = [*self._state.recent, (float(value), int(labels))][-TRENDS[-1] :]
         recent = np.array(self._state.recent, dtype=np.float64)
         loss, size = self._sign * (recent[:, 0] - self._known), recent[:, 1]
         level, lookback, mean = self._level(loss, size)
@@ -159,9 +166,16 @@ class PerformanceMonitor:
             error = math.sqrt(known.row_variance * (1.0 / rows.sum() + 1.0 / self._rows) + between)
             if span > 1 and mean - loss[-1] > AGREEMENT * newest:
                 continue
-            needed = _critical(LEVEL_SHARE / (self._arl * len(LEVELS)), _freedom(known))
-            best = max(best, ((mean - self._tolerated) / max(error, 1e-300) / needed, span, mean))
+            z = float(unskewed((mean - self._tolerated) / max(error, 1e-300), self._skew(rows.sum())))
+            best = max(best, (z / self._level_needs, span, mean))
         return best
+
+    def _skew(self, labels: float) -> float:
+        """Return the skewness of a mean of so many errors: few labels of a good model are far from normal."""
+        variance = self._known * (1.0 - self._known)
+        if self.metric != "accuracy" or variance <= 0:
+            return 0.0
+        return (2.0 * self._known - 1.0) / math.sqrt(labels * variance)
 
     def _trend(self, loss: Floats, labels: Floats) -> tuple[float, float]:
         """Return the largest statistic over what it needs, and the slope there."""
@@ -176,12 +190,11 @@ class PerformanceMonitor:
             slope = float((weight * place) @ loss[-span:]) / scatter
             change = slope * (span - 1)
             error = (span - 1) / math.sqrt(scatter)
-            needed = _critical(TREND_SHARE / (self._arl * len(TRENDS)), _freedom(known))
-            best = max(best, ((change - self._tolerated) / error / needed, slope))
+            best = max(best, ((change - self._tolerated) / error / self._trend_needs, slope))
         return best
 
     def to_bytes(self) -> bytes:
-        """Return the state, under 4 kB."""
+        """Return the state, under 6 kB."""
         self._state.errors = self._errors.to_bytes()
         return frame(_MAGIC, _VERSION, msgspec.msgpack.encode(self._state, order="deterministic"))
 
@@ -205,12 +218,3 @@ class PerformanceMonitor:
             raise CorruptBytes("DSPM: the state is impossible")
         monitor._state, monitor._errors = state, monitor._error_monitor(state.errors)
         return monitor
-
-
-def _freedom(variation: MetricVariation) -> float:
-    return math.inf if variation.dof is None else variation.dof
-
-
-def _critical(level: float, freedom: float) -> float:
-    """One-sided quantile of Student's t; 1e6 degrees of freedom stand for the normal."""
-    return float(-stdtrit(min(freedom, 1e6), level))
