@@ -24,7 +24,9 @@ MOST_CELLS = 20_000_000
 NUMBERS = 0.99
 """Share of numbers among a column's values from which on it is a column of numbers."""
 LABELLED = 0.95
-"""Share of labelled events from which on the labels are a column."""
+"""Share of labelled events from which on the labels are a column ..."""
+LABELLED_PART = 0.75
+"""... and share of the events, from the oldest, of which that must hold: the last ones wait for labels."""
 OUTPUTS = ("prediction", "score", "label")
 
 
@@ -173,14 +175,22 @@ def _decodable(events: Sequence[Sampled]) -> list[Sampled]:
 def _labelled(
     rows: list[Sampled], labels: Mapping[str, Any]
 ) -> tuple[list[Sampled], Mapping[str, Any], list[str]]:
-    """Return the rows with a label and the labels if nearly all have one, else all rows and no labels."""
-    found = [row for row, body in zip(rows, _bodies(rows), strict=True) if body.prediction_id in labels]
-    if not found:
+    """Return the rows with a label and the labels, or all rows and no labels.
+
+    Labels come late, so the end of the span may lack them: it is cut off. Before it nearly every row must
+    have one, or the rows with a label would be a choice that somebody made.
+    """
+    ordered = _in_time(rows)
+    has = np.array([body.prediction_id in labels for body in _bodies(ordered)], np.bool_)
+    if not has.any():
         return rows, {}, []
-    if len(found) < LABELLED * len(rows):
-        share = f"{len(found)} of {len(rows)} events have a label yet"
-        return rows, {}, [f"no label column: {share}, {LABELLED:.0%} are needed"]
-    without = len(rows) - len(found)
+    share = np.cumsum(has) / np.arange(1, len(has) + 1)
+    end = int(np.flatnonzero(share >= LABELLED).max(initial=-1)) + 1
+    if end < LABELLED_PART * len(rows):
+        return rows, {}, [f"no label column: {int(has.sum())} of {len(rows)} events have a label yet"]
+    kept = {ordered[place] for place in np.flatnonzero(has[:end]).tolist()}
+    without = len(rows) - len(kept)
+    found = [row for row in rows if row in kept]
     return found, labels, [f"left out: {without} events without a label"] if without else []
 
 

@@ -12,6 +12,7 @@ from detectors import Monitor, Reference
 from stream.cli.reference_files import build_reference
 from stream.codec import JsonInferenceDecoder, Limits
 from stream.learning import LearnSpec, NotEnough, learn
+from stream.learning_labels import LabelHarvest
 from stream.learning_sample import EventSample, Harvest, Span
 from stream.row_events import column_times, inference_events
 from stream.rows import Roles, read_rows
@@ -268,20 +269,39 @@ def test_too_few_events_and_empty_ones_are_no_reference() -> None:
 # ---- labels
 
 
-def test_labels_make_a_column_when_nearly_all_events_have_one() -> None:
-    truth = {f"p{i}": "yes" if i % 4 == 0 else "no" for i in range(2_000)}
-    assert "label" in learned(records(2_000), truth).names
-    some = {name: label for name, label in truth.items() if int(name[1:]) < 1_960}
-    mostly = learned(records(2_000), some)
-    assert "left out: 40 events without a label" in mostly.caveats
-    label = mostly.for_source("labels")
+@pytest.mark.parametrize("labelled", [2_000, 1_960, 1_600])
+def test_labels_make_a_column_of_the_events_that_had_time_to_get_one(labelled: int) -> None:
+    truth = {f"p{i}": "yes" if i % 4 == 0 else "no" for i in range(labelled)}
+    reference = learned(records(2_000), truth)
+    assert reference.counts.n == labelled
+    told = f"left out: {2_000 - labelled} events without a label"
+    assert (told in reference.caveats) == (labelled < 2_000)
+    label = reference.for_source("labels")
     assert label is not None
     assert label.counts.cells[0, -3] == 0
+    assert reference.performance is not None
 
 
-def test_labels_of_a_part_make_no_column_and_leave_the_others_as_they_are() -> None:
-    half = {f"p{i}": 1 for i in range(1_000)}
-    reference = learned(records(2_000), half)
+@pytest.mark.parametrize("missing", [range(1_000, 2_000), range(0, 2_000, 5), range(200)])
+def test_labels_of_a_part_make_no_column_and_leave_the_others_as_they_are(missing: range) -> None:
+    truth = {f"p{i}": 1 for i in range(2_000) if i not in missing}
+    reference = learned(records(2_000), truth)
     assert reference.names == learned(records(2_000)).names
-    assert "no label column: 1000 of 2000 events have a label yet, 95% are needed" in reference.caveats
+    assert f"no label column: {len(truth)} of 2000 events have a label yet" in reference.caveats
     assert reference.counts.n == 2_000
+    assert reference.performance is None
+
+
+def test_the_last_word_on_an_event_is_its_label_in_any_order() -> None:
+    def label(i: int, value: object, ts: int, **more: object) -> bytes:
+        return json.dumps({"prediction_id": f"p{i}", "model": "m", "label": value, "ts": ts, **more}).encode()
+
+    at = START_MS
+    values = [
+        label(1, "no", at), label(1, "yes", at + 5), label(2, "no", at), label(2, "yes", at, supersedes="x"),
+        label(3, "b", at), label(3, "a", at), label(4, None, at), label(9, "no", at), b"{", b"",
+    ]  # fmt: skip
+    for order in (values, values[::-1]):
+        found = LabelHarvest({"m": {"p1", "p2", "p3", "p4"}}, limits=LIMITS)
+        found.take(order, [-1] * len(order))
+        assert found.of("m") == {"p1": "yes", "p2": "yes", "p3": "b"}
