@@ -70,7 +70,8 @@ def _split(values: Floats, group: Whole | None, totals: list[int]) -> None:
         else:
             sums = np.bincount(group, weights=rounded, minlength=len(totals))
         for at, part in enumerate((sums / grid).tolist()):
-            totals[at] += int(part) << (top - SMALLEST_EXPONENT)
+            if part:
+                totals[at] += int(part) << (top - SMALLEST_EXPONENT)
         if not rest.any():
             return
     _add_by_exponent(rest, group, totals)

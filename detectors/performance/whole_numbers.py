@@ -9,6 +9,7 @@ from detectors.errors import CorruptBytes
 from detectors.performance.spec import Whole
 
 _LONGEST = 9  # bytes of 7 bits each: 63 bits
+_LIMITS = np.uint64(1) << np.arange(7, 7 * _LONGEST, 7, dtype=np.uint64)
 _LARGEST_SHIFT = 1 << 12
 _LONGEST_SUM = 1 << 10
 
@@ -48,13 +49,14 @@ def unpack_counts(data: bytes, size: int) -> Whole:
 
 
 def _pack(numbers: NDArray[np.uint64]) -> bytes:
-    length = np.ones(numbers.size, dtype=np.int64)
-    for more in range(1, _LONGEST):
-        length += numbers >= np.uint64(1 << (7 * more))
+    if int(numbers.max()) < 0x80:  # most small panes
+        return numbers.astype(np.uint8).tobytes()
+    length = np.searchsorted(_LIMITS, numbers, side="right") + 1
     ends = np.cumsum(length)
     place = np.arange(int(ends[-1])) - np.repeat(ends - length, length)
     septets = (np.repeat(numbers, length) >> (7 * place).astype(np.uint64)) & np.uint64(0x7F)
-    septets[place < np.repeat(length, length) - 1] |= np.uint64(0x80)
+    septets |= np.uint64(0x80)
+    septets[ends - 1] &= np.uint64(0x7F)
     return septets.astype(np.uint8).tobytes()
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from detectors import CorruptBytes, MismatchError, Outcomes, PerformanceCounts, PerformanceSpec
 from detectors.framing import frame, unframe
+from detectors.performance.whole_numbers import pack_counts, unpack_counts
 
 SPECS = {
     "binary": PerformanceSpec("binary"),
@@ -77,6 +78,21 @@ def test_bytes_give_the_counts_back(spec, rows):
     assert again.metrics() == counts.metrics()
     again.add(outcomes(rows))  # writable
     assert again.n == 2 * counts.n
+
+
+@given(
+    st.lists(
+        st.one_of(st.just(0), st.integers(-3, 3), st.sampled_from([127, 128, 16_384, -(2**40), 2**61])),
+        min_size=1,
+    )
+)
+def test_counts_of_any_width_are_packed_without_loss(numbers):
+    counts = np.array(numbers)
+    data = pack_counts(counts)
+    assert np.array_equal(unpack_counts(data, counts.size), counts)
+    for wrong, size in ((data[:-1], counts.size), (data, counts.size + 1), (b"", 1), (b"\x02\x01", 1)):
+        with pytest.raises(CorruptBytes):
+            unpack_counts(wrong, size)
 
 
 def many(n: int, seed: int = 1) -> Outcomes:
