@@ -21,6 +21,11 @@ RUNBOOKS = {
     "prediction_drift": "the distribution of the model's outputs moved",
     "label_drift": "the distribution of labels moved",
     "period_drift": "the distribution moved against the same hour of an earlier day",
+    "performance_drop": "performance, as labels show it, fell below that of the reference",
+    "estimated_performance_drop": "performance is estimated below that of the reference; no labels yet",
+    "concept_drift": "labels contradict what the scores promised",
+    "label_drought": "predictions come, and their labels do not",
+    "coverage_drop": "far fewer predictions have their label than usual",
     "data_quality": "missing, invalid or never-seen values moved",
     "data_loss": "records were lost before they could be counted",
 }

@@ -83,6 +83,16 @@ class ModelEvaluation:
         labelled = self._series[key].labelled
         return [] if labelled is None else labelled.due(labels_ms)
 
+    def ripe(self, key: SeriesKey, labels_ms: int | None) -> list[int]:
+        """Ends of the slices to be judged by their labels now, in order."""
+        outcomes = self._series[key].outcomes
+        return [] if outcomes is None else outcomes.ripe(labels_ms)
+
+    def judge(self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes) -> list[Alert]:
+        """Judge a slice by the labels that have come; the notifications it causes."""
+        performance = self._series[key].outcomes
+        return [] if performance is None else performance.judge(end_ms, outcomes, key.version)
+
     def relabel(
         self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
     ) -> WindowRecord | None:

@@ -214,13 +214,14 @@ class Evaluator:
         return len(folded.records) + folded.more
 
     def _finish(self, held: HeldModel, labels_ms: int | None) -> int:
-        """State the windows for the last time whose labels can no longer come; their number."""
+        """Judge slices by their labels, and state windows for the last time; the number of both."""
         if held.labels is None:
             return 0
+        judged, alerts = held.labels.judgements(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
         records = held.labels.finals(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
-        if records:
-            self._commit(held, records, [])
-        return len(records)
+        if judged or records:
+            self._commit(held, records, alerts)
+        return judged + len(records)
 
     def _fill_gaps(self, held: HeldModel, key: SeriesKey, ends: Sequence[int]) -> bool:
         """Look for panes before and between these windows whose notice is still under way.

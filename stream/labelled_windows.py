@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from stream.errors import CorruptState
-from stream.performance_records import LabelRules, WindowOutcomes, breakdown, realized
+from stream.performance_records import LabelRules, PastEstimate, WindowOutcomes, breakdown, realized
 from stream.records import WindowRecord
 from stream.series_memory import entries_of, entry_name
 from stream.windows import WindowSpec
@@ -34,6 +34,7 @@ class RememberedWindow(msgspec.Struct, array_like=True):
     told: int
     estimated: dict[str, Any]
     reference: str
+    of_slice: PastEstimate | None
 
 
 class LabelledWindows:
@@ -70,8 +71,10 @@ class LabelledWindows:
         parts = breakdown(window, self._version, final=final, age_ms=age_ms)
         return {"realized": live, "estimated": dict(estimated), **parts}
 
-    def remember(self, record: WindowRecord, estimated: Mapping[str, Any], told: int) -> None:
-        """Keep a window that was just evaluated."""
+    def remember(
+        self, record: WindowRecord, estimated: Mapping[str, Any], told: int, of_slice: PastEstimate | None
+    ) -> None:
+        """Keep a window that was just evaluated; ``of_slice`` is what was estimated of its newest slice."""
         self._keep(
             record.window_end_ms,
             RememberedWindow(
@@ -83,7 +86,21 @@ class LabelledWindows:
                 told,
                 dict(estimated),
                 record.reference,
+                of_slice,
             ),
+        )
+
+    def past_estimate(self, end_ms: int) -> PastEstimate | None:
+        """What was estimated of the newest slice of a window before its labels came."""
+        held = self._held.get(end_ms)
+        return None if held is None else held.of_slice
+
+    def between(self, after_ms: int, watermark_ms: int) -> list[int]:
+        """Ends of the remembered windows after ``after_ms`` that are closed at a watermark, in order."""
+        return sorted(
+            end_ms
+            for end_ms in self._held
+            if end_ms > after_ms and self._spec.closes_at(end_ms) <= watermark_ms
         )
 
     def revise(self, end_ms: int, *, n: int, revision: int) -> None:

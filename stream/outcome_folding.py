@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stream.alerts import Alert
 from stream.errors import CorruptState
 from stream.evaluate import ModelEvaluation
 from stream.fold import fold
@@ -76,6 +77,26 @@ class OutcomeFolding:
             due = evaluation.due(key, labels_ms)[:limit]
             records += self._restated(evaluation, due, labels_ms, final=True, fresh={}, versions=[key])
         return records
+
+    def judgements(
+        self, evaluation: ModelEvaluation, labels_ms: int | None, limit: int
+    ) -> tuple[int, list[Alert]]:
+        """Judge the slices whose labels have had their time, at most ``limit`` of each version.
+
+        Returns how many were judged, and the notifications that they cause.
+        """
+        judged = 0
+        alerts: list[Alert] = []
+        slide_ms = self._plan.windows.slide_ms
+        for key in self._versions:
+            ends = evaluation.ripe(key, labels_ms)[:limit]
+            panes = self._read([end - slide_ms for end in ends])
+            strata = self._known({number for pane in panes.values() for number in pane.strata})
+            for end in ends:
+                outcomes = WindowOutcomes((panes[end - slide_ms],), strata, self.rules)
+                alerts += evaluation.judge(key, end, outcomes)
+            judged += len(ends)
+        return judged, alerts
 
     def outcomes(
         self, ends_ms: Sequence[int], fresh: Mapping[int, OutcomePane] | None = None

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from detectors.estimation.estimator import Estimate
 from detectors.performance import PerformanceSpec
 from stream.outcome_panes import OutcomePane, StratumOutcomes, merged
 from stream.stratum import Stratum
 
 LIVE = "live"
+LEAST_LOSS = 0.01
+"""Smallest loss of performance that matters: absolute for shares, relative for errors of values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class LabelRules:
         The class that silence stands for ``negative_after_ms`` after the prediction; None = silence is none.
     min_n
         Outcomes that a metric needs to be told.
+    min_effect
+        Smallest loss of performance that matters: absolute for shares, relative for errors of values.
     """
 
     spec: PerformanceSpec
@@ -36,6 +42,23 @@ class LabelRules:
     negative: float | None = None
     negative_after_ms: int = 0
     min_n: int = 1
+    min_effect: float = LEAST_LOSS
+
+
+class PastEstimate(msgspec.Struct, array_like=True, frozen=True):
+    """What was estimated of a slice before its labels came."""
+
+    value: float
+    row_variance: float
+    model_error: float
+    n: int
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> PastEstimate:
+        """What is kept of an estimate."""
+        return cls(
+            float(estimate.value), float(estimate.row_variance), float(estimate.model_error), estimate.n
+        )
 
 
 @dataclass(frozen=True)

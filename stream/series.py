@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from detectors import Counts, Monitor, Reference
-from detectors.estimation.estimator import Estimator
 from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
 from stream.labelled_windows import LabelledWindows
-from stream.performance_records import LabelRules, WindowOutcomes, estimated_of
+from stream.outcome_series import OutcomeRules, OutcomeSeries, OutcomeState
+from stream.performance_records import LEAST_LOSS, LabelRules, WindowOutcomes
 from stream.periods import PeriodComparison, PeriodState, shown
 from stream.records import WindowRecord, features_of, pairs_of
 from stream.windows import WindowSpec
@@ -105,6 +105,7 @@ class SeriesState(msgspec.Struct, array_like=True):
     evaluated: dict[int, Evaluated]
     incidents: list[Incident]
     periods: PeriodState | None = None
+    outcomes: OutcomeState | None = None
 
 
 def smallest_visible(monitor: Monitor, rows: int) -> dict[str, dict[str, float]]:
@@ -129,11 +130,22 @@ class Series:
         self.evaluated: dict[int, Evaluated] = {}
         self.book = IncidentBook(plan.incidents)
         self.periods = self._comparison(memory) if plan.compare_with else None
-        self.labelled: LabelledWindows | None = None
-        self._estimator = Estimator(self.reference)
-        if plan.labels is not None and key.source == INFERENCE:
-            name = (plan.model, key.source, key.version)
-            self.labelled = LabelledWindows(name, plan.labels, plan.windows, memory)
+        self.outcomes = self._outcomes(memory) if key.source == INFERENCE else None
+
+    def _outcomes(self, memory: Mapping[str, bytes]) -> OutcomeSeries | None:
+        entry, plan = self.reference.performance, self.plan
+        if entry is None:
+            return None
+        rules = OutcomeRules(
+            windows=plan.windows,
+            labels=plan.labels,
+            policy=plan.incidents,
+            arl=plan.arl,
+            min_samples=plan.min_samples,
+            min_effect=plan.labels.min_effect if plan.labels is not None else LEAST_LOSS,
+        )
+        name = (plan.model, self.key.source, self.key.version)
+        return OutcomeSeries(name, self.reference, entry, rules, memory)
 
     def _comparison(self, memory: Mapping[str, bytes]) -> PeriodComparison:
         options = {**self.plan.monitor_options(self.key)}
@@ -161,34 +173,26 @@ class Series:
         features = features_of(verdict.features, visible)
         record = self._record(window, memory, features, pairs_of(verdict.pairs))
         self._remember(window.end_ms, memory)
-        record = self._with_performance(record, window, outcomes)
-        if self.periods is None:
-            return record, self.book.update(record)
-        earlier = self.periods.judge(window.newest, start_ms=start_ms)
-        record = msgspec.structs.replace(record, against=shown(earlier))
-        return record, self.book.update(record) + self.periods.observe(earlier, record)
+        alerts = self.book.update(record)
+        if self.periods is not None:
+            earlier = self.periods.judge(window.newest, start_ms=start_ms)
+            record = msgspec.structs.replace(record, against=shown(earlier))
+            alerts += self.periods.observe(earlier, record)
+        if self.outcomes is not None:
+            record, more = self.outcomes.evaluate(record, window.whole, window.newest, outcomes)
+            alerts += more
+        return record, alerts
 
     def incidents(self) -> list[Incident]:
         """Every open incident."""
-        return self.book.snapshot() + ([] if self.periods is None else self.periods.incidents())
+        parts = (self.book.snapshot(), self.periods and self.periods.incidents())
+        performance = [] if self.outcomes is None else self.outcomes.incidents()
+        return [*(each for part in parts for each in part or ()), *performance]
 
     def changed_memory(self) -> dict[str, bytes | None]:
         """Entries of the model's memory to write and to forget since the last call."""
         changed = {} if self.periods is None else self.periods.changed()
         return changed if self.labelled is None else changed | self.labelled.changed()
-
-    def _with_performance(
-        self, record: WindowRecord, window: ClosedWindow, outcomes: WindowOutcomes | None
-    ) -> WindowRecord:
-        estimated = estimated_of(self._estimator.estimate(window.whole)) if self._estimator.possible else {}
-        if self.labelled is None:
-            performance = {"estimated": estimated} if estimated else msgspec.UNSET
-            return msgspec.structs.replace(record, performance=performance)
-        known = outcomes or WindowOutcomes((), {}, self.labelled.rules)
-        performance = self.labelled.performance(known, estimated, final=False, age_ms=None)
-        record = msgspec.structs.replace(record, performance=performance)
-        self.labelled.remember(record, estimated, known.labelled)
-        return record
 
     def relabel(
         self, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
@@ -201,6 +205,11 @@ class Series:
         if record is not None and memory is not None:
             memory.revision = record.revision
         return record
+
+    @property
+    def labelled(self) -> LabelledWindows | None:
+        """The windows that wait for their labels; None where no labels are read."""
+        return None if self.outcomes is None else self.outcomes.windows
 
     def restate(self, window: ClosedWindow) -> WindowRecord | None:
         """The record of a window again, with its late events: new counts, the old decision."""
@@ -266,6 +275,7 @@ class Series:
             self.evaluated,
             self.book.snapshot(),
             None if self.periods is None else self.periods.snapshot(),
+            None if self.outcomes is None else self.outcomes.snapshot(),
         )
 
     def restore(self, state: SeriesState) -> None:
@@ -276,6 +286,8 @@ class Series:
             self.monitor = Monitor.from_bytes(state.monitor, self.reference, **options)
             if self.periods is not None and state.periods is not None:
                 self.periods.restore(state.periods)
+            if self.outcomes is not None and state.outcomes is not None:
+                self.outcomes.restore(state.outcomes)
         self.last_end_ms = state.last_end_ms
         self.evaluated = state.evaluated
         self.book = IncidentBook(plan.incidents, state.incidents)

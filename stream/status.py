@@ -161,12 +161,18 @@ def _series(state: SeriesState) -> SeriesStatus:
         n=None if last is None else last.n,
         status=NEVER if last is None else last.status,
         drifted=[] if last is None else last.drifted,
-        incidents=[_incident(each) for each in (*state.incidents, *_of_periods(state))],
+        incidents=[_incident(each) for each in _incidents(state)],
     )
 
 
-def _of_periods(state: SeriesState) -> list[Incident]:
-    return [] if state.periods is None else state.periods.incidents
+def _incidents(state: SeriesState) -> list[Incident]:
+    found = list(state.incidents)
+    if state.periods is not None:
+        found += state.periods.incidents
+    if state.outcomes is not None:
+        found += state.outcomes.estimated
+        found += [] if state.outcomes.judge is None else state.outcomes.judge.incidents
+    return found
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

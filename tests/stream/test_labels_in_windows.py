@@ -76,6 +76,7 @@ class World:
         self.offsets: dict[str, int | None] = dict.fromkeys(SOURCES)
         self.start()
         self.records: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
 
     def start(self) -> None:
         self.evaluator = Evaluator(
@@ -144,7 +145,9 @@ class World:
         while True:
             looked = self.evaluator.look()
             taken = self.sink.take()
-            self.records += [msgspec.json.decode(m.value or b"") for m in taken if m.topic == "metrics"]
+            for message in taken:
+                told = {"metrics": self.records, "alerts": self.alerts}[message.topic]
+                told.append(msgspec.json.decode(message.value or b""))
             if not looked and not taken:
                 return
 
@@ -270,3 +273,67 @@ def test_a_prediction_after_its_window_was_final_changes_nothing(reference: Refe
     world.join_predictions(np.arange(10))
     world.look()
     assert len(world.records) == before
+
+
+def test_labels_that_contradict_the_scores_are_concept_drift(reference: Reference) -> None:
+    world = World(reference)
+    later = world.ts_ms >= 3 * SLIDE_MS
+    world.label = np.where(later, 1.0 - world.label, world.label)
+    world.predict()
+    world.look()
+    assert not world.alerts
+    world.tell(np.arange(len(world.key)))
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    firing = [a for a in world.alerts if a["status"] == "firing"]
+    assert {a["labels"]["alertname"] for a in firing} == {"concept_drift", "performance_drop"}
+    assert {a["labels"]["severity"] for a in firing} == {"page"}
+    for alert in firing:
+        evidence = alert["evidence"]
+        assert evidence["window_start_ms"] == 3 * SLIDE_MS
+        assert evidence["realized"] < 0.35 < 0.7 < evidence["estimated"]
+        assert evidence["track_record"]["windows"] == 4
+
+
+def test_scores_that_promise_less_are_told_before_any_label(reference: Reference) -> None:
+    world = World(reference)
+    world.score = np.where(world.ts_ms >= 3 * SLIDE_MS, 0.4 + world.score / 5, world.score)
+    world.prediction = (world.score > 0.5).astype(float)
+    world.predict()
+    world.look()
+    (alert,) = [a for a in world.alerts if a["labels"]["alertname"] == "estimated_performance_drop"]
+    assert (alert["status"], alert["labels"]["severity"]) == ("firing", "page")
+    assert alert["evidence"]["window_end_ms"] == 4 * SLIDE_MS
+    assert alert["evidence"]["estimated"] < 0.65
+    assert alert["evidence"]["track_record"] is None
+
+
+def test_labels_that_stop_are_a_drought(reference: Reference) -> None:
+    world = World(reference)
+    world.predict()
+    world.look()
+    world.tell(np.flatnonzero(world.ts_ms < 3 * SLIDE_MS))
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    told = [a["labels"]["alertname"] for a in world.alerts if a["status"] == "firing"]
+    assert told == ["label_drought"]
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["as it was", "contradicted"])
+def test_a_new_owner_at_every_look_tells_the_same(reference: Reference, *, flip: bool) -> None:
+    told = []
+    for restart in (False, True):
+        world = World(reference)
+        if flip:
+            world.label = 1.0 - world.label
+        world.predict()
+        world.look()
+        for pane in range(PANES):
+            world.tell(np.flatnonzero(world.ts_ms // SLIDE_MS == pane))
+            world.commit("labels", (pane + 1) * SLIDE_MS)
+            if restart:
+                world.start()
+            world.look()
+        told.append((world.alerts, world.newest()))
+    assert told[0] == told[1]
+    assert bool(told[0][0]) == flip
