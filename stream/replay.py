@@ -19,13 +19,17 @@ from prometheus_client import CollectorRegistry
 
 from detectors import Reference
 from stream.alerts import AlertRoute
-from stream.codec import JsonInferenceDecoder, JsonLabelDecoder
+from stream.codec import Declared, JsonInferenceDecoder, JsonLabelDecoder
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import ConfigError
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
+from stream.outcome_columns import OutcomeReader
+from stream.outcome_intake import JoinedModel, OutcomeIntake
+from stream.outcome_join import OutcomeJoin
+from stream.outcome_plans import outcome_readers, rules_of
 from stream.ownership import Start, take_over
 from stream.plans import INFERENCE, LABELS, counted_references, series_references
 from stream.replay_intake import ReplayIntake, ReplaySpec, Totals, commit
@@ -85,6 +89,15 @@ class Replay:
         self._sink = ListSink()
         self._clock = _EventTime()
         self._metrics = Metrics(registry=CollectorRegistry(), models=(self.model,))
+        asked = list(dict.fromkeys(sources))
+        self._rules = None
+        if reference.performance is not None and {INFERENCE, LABELS} <= set(asked):
+            self._rules = rules_of(spec.labels, reference.performance.spec)
+        self._declared = Declared(
+            segments=spec.segments, variants=spec.variants, answers=self._rules is not None
+        )
+        joined = JoinedModel(self._declared, horizon_ms=spec.labels.horizon_ms, sample=spec.labels.sample)
+        self._outcomes = OutcomeIntake({self.model: joined}, self._readers())
         self._committer = Committer(
             store=self._store,
             sink=self._sink,
@@ -92,20 +105,28 @@ class Replay:
             windows={self.model: spec.windows},
             panes_topic=PANES,
             panes_partitions=1,
+            join=OutcomeJoin(
+                self._store.joins, {self.model: joined}, joined=self._metrics.performance.joined
+            ),
         )
-        self._intakes = {source: self._intake(source) for source in dict.fromkeys(sources)}
+        self._intakes = {source: self._intake(source) for source in asked}
         self._evaluator = self._build_evaluator()
         self._evaluator.own([self.model])
+
+    def _readers(self) -> dict[str, dict[str, OutcomeReader]]:
+        return {} if self._rules is None else outcome_readers(self._references)
 
     def _intake(self, source: Source) -> ReplayIntake:
         counted = counted_references(self._references, source)
         if not counted:
             raise ConfigError(f"the reference of {self.model} {self.version} has no {source} columns")
         self._store.declare_topic(source, 1)
-        counter = BatchCounter(counted, {self.model: self.spec.windows}, self.spec.restate_ms)
+        counter = BatchCounter(
+            counted, {self.model: self.spec.windows}, self.spec.restate_ms, outcomes=self._outcomes
+        )
         claim = self._store.claim(source, 0)
         owned = take_over(claim, Start(0, 0), topic=source, partition=0, sink=self._sink)
-        decoder = _DECODERS[source](self._references, self.spec.limits)
+        decoder = _DECODERS[source](self._references, self.spec.limits, {self.model: self._declared})
         return ReplayIntake(self.spec, decoder, counter, owned)
 
     def _build_evaluator(self) -> Evaluator:
@@ -119,6 +140,7 @@ class Replay:
             min_effects=spec.min_effects,
             arl=spec.arl,
             compare_with=spec.compare_with,
+            labels=self._rules,
             restate_ms=spec.restate_ms,
             incidents=spec.incidents,
         )
@@ -149,7 +171,8 @@ class Replay:
     def run(self, events: Iterable[tuple[Source, Record]]) -> Iterator[Message]:
         """Give back the messages of every window as soon as it closes, in the order of their commits.
 
-        When the events end, every partition is idle, and so every window closes. Events of a source that was
+        When the events end, every partition is idle, and so every window closes; labels that have not come by
+        then never do. Events of a source that was
         not asked for are passed over.
         """
         for source, record in events:
@@ -179,7 +202,8 @@ class Replay:
         """Every partition says that it is idle until nothing comes of it any more."""
         windows = self.spec.windows
         newest_ms = max(intake.newest_ms for intake in self._intakes.values())
-        self._clock.ms = windows.closes_at(newest_ms + windows.size_ms)
+        settled_ms = 0 if self._rules is None else self._rules.horizon_ms
+        self._clock.ms = windows.closes_at(newest_ms + windows.size_ms + settled_ms)
         quiet = 0
         while quiet <= BEATS_TO_SETTLE:
             for intake in self._intakes.values():

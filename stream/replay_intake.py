@@ -13,6 +13,7 @@ from stream.codec.times import MAX_MS
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.incidents import IncidentPolicy
+from stream.label_sections import LabelSettings
 from stream.ownership import OwnedPartition
 from stream.row_events import Record
 from stream.windows import WindowSpec
@@ -22,7 +23,8 @@ from stream.windows import WindowSpec
 class ReplaySpec:
     """How a model is watched; the meaning of each is that of the configuration file. Times in ms.
 
-    ``batch`` bounds the records decoded at a time and changes no answer.
+    ``batch`` bounds the records decoded at a time and changes no answer. ``labels``, ``segments`` and
+    ``variants`` are used where inference events and labels both come, and the reference knows performance.
     """
 
     windows: WindowSpec
@@ -37,6 +39,9 @@ class ReplaySpec:
     incidents: IncidentPolicy = field(default_factory=IncidentPolicy)
     runbook_base_url: str = "docs/runbooks/"
     batch: int = 5_000
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
 
 @dataclass
