@@ -10,12 +10,13 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from stream.performance_records import LEAST_LOSS
 from stream.section import Section
 from stream.setting_types import EmptyIsNone, comma_separated
 from stream.units import SpanMs
 
 _RESERVED = frozenset({"other", "none"})
-_DAY = 86_400_000
+_HOUR, _DAY = 3_600_000, 86_400_000
 MOST_STRATA = 10_000
 """Of one model: combinations of the values of its segments and of its variants."""
 MOST_KEY_BYTES = 64
@@ -96,6 +97,17 @@ class LabelSettings(Section):
         alias="negative_after",
         description="no label for so long means the negative class; within `horizon`, of binary models",
     )
+    settle_ms: SpanMs = Field(
+        default=_HOUR,
+        alias="settle",
+        description="how long after its end a slide is judged by the labels that came; at most `horizon`",
+    )
+    min_effect: float = Field(
+        default=LEAST_LOSS,
+        ge=0,
+        le=1,
+        description="smallest loss that matters: absolute for accuracy, a share of the error of values",
+    )
 
 
 class ModelLabelSettings(Section):
@@ -106,6 +118,8 @@ class ModelLabelSettings(Section):
     negative_after_ms: SpanMs | None = Field(
         default=None, alias="negative_after", description="as in defaults"
     )
+    settle_ms: SpanMs | None = Field(default=None, alias="settle", description="as in defaults")
+    min_effect: float | None = Field(default=None, ge=0, le=1, description="as in defaults")
 
 
 class PrivacySettings(Section):

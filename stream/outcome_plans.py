@@ -71,7 +71,8 @@ def rules_of(labels: LabelSettings, spec: PerformanceSpec) -> LabelRules:
     return LabelRules(
         spec=spec,
         horizon_ms=labels.horizon_ms,
-        settle_ms=labels.horizon_ms,
+        settle_ms=min(labels.settle_ms, labels.horizon_ms),
+        min_effect=labels.min_effect,
         negative=float(1 - spec.positive_code) if silent else None,
         negative_after_ms=labels.negative_after_ms or 0,
     )
