@@ -17,6 +17,8 @@ from stream.learning_sample import MOST_VERSIONS
 from stream.learning_store import LearningStore
 
 REPEAT_MS = 10_000
+FORGET_MS = 6 * REPEAT_MS
+"""What was not seen for so long makes room for other versions: it has its reference, or sends no more."""
 
 _Place = tuple[str, str, int]  # model, version, partition
 
@@ -105,6 +107,7 @@ class Sightings:
         redis.RedisError
             Redis does not answer: the same is told again next time.
         """
+        self._told = {place: told for place, told in self._told.items() if now_ms - told.at_ms < FORGET_MS}
         due: dict[str, list[tuple[str, int, int, int]]] = {}
         for (model, version, partition), (first_ms, offset) in self._new.items():
             told = self._told.get((model, version, partition))
