@@ -70,6 +70,11 @@ def test_calibration_error_is_that_of_guo_with_ten_bins(kind):
     assert found["calibration_error"] == pytest.approx(gap, rel=1e-9)
 
 
+def test_a_score_on_the_edge_of_a_calibration_bin_belongs_below():
+    found = counted([1.0, 1.0], [0.5, 0.55], [1.0, 0.0]).metrics()
+    assert found["calibration_error"] == pytest.approx((abs(1 - 0.5) + abs(0 - 0.55)) / 2)
+
+
 def test_bins_keep_the_order_of_scores_and_are_fine_where_rare_classes_lie():
     rng = np.random.default_rng(5)
     tails = 2.0 ** -(30 * rng.random(20_000))

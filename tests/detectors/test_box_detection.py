@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detectors import DetectionCounts, Detections, DetectionSpec, MismatchError
+from detectors.performance.box_matching import match_boxes
 
 SPEC = DetectionSpec(("cat", "dog", "eel"))
 THRESHOLDS = [0.5 + 0.05 * step for step in range(10)]
@@ -108,6 +109,11 @@ def test_it_is_exact_when_no_bin_of_scores_holds_two_boxes(seed):
     by_class = counts.by_class()
     for code, name in enumerate(SPEC.classes):
         assert by_class[name]["average_precision"] == pytest.approx(np.mean(levels[code]), rel=1e-12)
+
+
+def test_of_true_boxes_that_overlap_equally_the_last_is_taken():
+    overlap = np.array([[0.8, 0.8], [0.0, 0.9]])
+    assert match_boxes(overlap, np.array([0.5])).tolist() == [[True], [False]]
 
 
 def test_only_the_best_boxes_are_looked_at():

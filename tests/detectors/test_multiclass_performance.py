@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as oracle
 
 from detectors import Outcomes, PerformanceCounts, PerformanceSpec
+from detectors.performance.class_table import f1_errors, macro_metrics
 
 NAMES = ("ham", "offer", "spam", "virus")
 SPEC = PerformanceSpec("multiclass", classes=NAMES)
@@ -42,6 +43,32 @@ def test_every_metric_is_that_of_scikit_learn(seed):
         assert [mine["precision"] or 0.0, mine["recall"], mine["f1"], mine["support"]] == pytest.approx(
             [column[at] for column in rates], rel=1e-13
         )
+
+
+def test_classes_that_never_come_are_not_averaged():
+    label, hard = np.array([0.0, 0.0, 1.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0, 1.0, 0.0])
+    counts = PerformanceCounts.empty(SPEC)
+    counts.add(Outcomes(hard, np.full(5, NAN), label))
+    found = counts.metrics()
+    assert found["f1_macro"] == pytest.approx(oracle.f1_score(label, hard, average="macro"))
+    assert found["f1_weighted"] == pytest.approx(oracle.f1_score(label, hard, average="weighted"))
+
+
+def test_errors_of_f1_are_those_of_its_slopes():
+    vectors, label = world(7, n=400)
+    table = np.zeros((5, 5), dtype=np.int64)
+    np.add.at(table, (np.where(label == 3, 4, label).astype(int), vectors.argmax(axis=1)), 1)
+    found = f1_errors(table)
+    for name in ("f1_macro", "f1_weighted"):
+        slopes = np.zeros((5, 5))
+        for cell in np.ndindex(5, 5):
+            more, less = table * 10_000, table * 10_000
+            more[cell] += 1
+            less[cell] -= table[cell] > 0
+            steps = 1 + (table[cell] > 0)
+            slopes[cell] = (macro_metrics(more)[name] - macro_metrics(less)[name]) * 10_000 / steps
+        centred = slopes - np.sum(table * slopes) / table.sum()
+        assert found[name] == pytest.approx(np.sqrt(np.sum(table * centred**2)), rel=1e-4)
 
 
 def test_calibration_is_that_of_the_predicted_class():
