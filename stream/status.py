@@ -18,7 +18,7 @@ from stream.series import SeriesState
 if TYPE_CHECKING:
     from stream.end_offsets import Bounds
 
-TOTALS = ("events", "rejected", "late", "lost", "unknown", "unmonitored")
+TOTALS = ("events", "rejected", "late", "lost", "unknown", "unmonitored", "learning")
 NEVER = "not_evaluated"
 
 
@@ -106,6 +106,20 @@ class UnknownModel:
     events: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearningStatus:
+    """A version that is warming up; ``version`` '' = its events name none.
+
+    ``until_ms`` is the event time at which its reference is learned, ``reason`` why it was not before.
+    """
+
+    model: str
+    version: str
+    since_ms: int
+    until_ms: int
+    reason: str
+
+
 @dataclass(kw_only=True)
 class Status:
     """Everything; ``kafka`` says why lags are unknown, None when Kafka answered."""
@@ -114,6 +128,7 @@ class Status:
     topics: list[TopicStatus]
     models: list[ModelStatus]
     unknown_models: list[UnknownModel]
+    learning: list[LearningStatus] = field(default_factory=list)
     kafka: str | None = field(default=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 import msgspec
@@ -11,7 +12,9 @@ import redis
 
 from stream.end_offsets import Bounds, Place
 from stream.keys import ModelKeys, PartitionKeys, topic_key, workers_pattern
+from stream.learning_store import LearningStore
 from stream.status import (
+    LearningStatus,
     ModelStatus,
     Status,
     TopicStatus,
@@ -110,6 +113,21 @@ class StatusReader:
             for i, name in enumerate(names)
         ]
 
+    def learning(self, spans_ms: Mapping[str, int]) -> list[LearningStatus]:
+        """Versions that are warming up, of models with how long each learns."""
+        found = LearningStore(self._client, prefix=self._prefix).sightings(spans_ms)
+        return [
+            LearningStatus(
+                model=model,
+                version=each.version,
+                since_ms=each.first_ms,
+                until_ms=each.first_ms + spans_ms[model] * each.spans,
+                reason=each.reason,
+            )
+            for model, sightings in found.items()
+            for each in sightings
+        ]
+
 
 def read_status(
     reader: StatusReader,
@@ -117,14 +135,19 @@ def read_status(
     topics: Iterable[str],
     models: Iterable[str],
     bounds: Mapping[Place, Bounds],
+    learning: Mapping[str, int] = MappingProxyType({}),
     kafka: str | None = None,
 ) -> Status:
-    """Read everything; ``bounds`` are what Kafka told, ``kafka`` why it told nothing."""
+    """Read everything; ``bounds`` are what Kafka told, ``kafka`` why it told nothing.
+
+    ``learning`` holds, of models that learn their references, the time they learn from in ms.
+    """
     counts = {topic: reader.partitions(topic) for topic in topics}
     return Status(
         workers=reader.workers(),
         topics=[reader.topic(topic, n, bounds) for topic, n in counts.items()],
         models=reader.models(models),
         unknown_models=[each for topic, n in counts.items() for each in reader.unknown(topic, n)],
+        learning=reader.learning(learning),
         kafka=kafka,
     )

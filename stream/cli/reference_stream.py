@@ -114,7 +114,8 @@ def _chosen(harvest: Harvest, settings: Settings, model: str, version: str | Non
         return samples[version], version
     if "" in samples and len(samples) == 1:
         return samples[""], version
-    raise ConfigError(f"no events of {model} are of version {version!r}{did_you_mean(version, filter(None, samples))}")
+    known = did_you_mean(version, filter(None, samples))
+    raise ConfigError(f"no events of {model} are of version {version!r}{known}")
 
 
 def learned_versions(settings: Settings, model: str) -> dict[str, Reference]:

@@ -50,7 +50,16 @@ def _read(settings: Settings) -> Status:
                 bounds = topic_bounds(settings, places)
             except DependencyError as exc:
                 kafka = str(exc)
-            return read_status(reader, topics=topics, models=settings.models, bounds=bounds, kafka=kafka)
+            specs = [settings.model_spec(name) for name in settings.models]
+            learning = {spec.name: spec.learn_ms for spec in specs if spec.learn_ms is not None}
+            return read_status(
+                reader,
+                topics=topics,
+                models=settings.models,
+                bounds=bounds,
+                learning=learning,
+                kafka=kafka,
+            )
         except RedisError as exc:
             reason = str(exc).partition("\n")[0]
             raise DependencyError(f"Redis stopped answering: {reason}; ask again when it is back") from exc

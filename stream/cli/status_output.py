@@ -15,7 +15,7 @@ _NAMES_SHOWN = 5
 
 
 def as_text(found: Status) -> str:
-    """Describe the status for a reader: workers, topics, models, and models that nobody configured."""
+    """Describe the status for a reader: workers, topics, models, what is learned, what nobody configured."""
     return "\n".join(
         [
             *_workers(found),
@@ -24,6 +24,7 @@ def as_text(found: Status) -> str:
             "",
             f"models ({len(found.models)})",
             *_table(row for model in found.models for row in _model(model)),
+            *_learning(found),
             *_unknown(found),
         ]
     )
@@ -42,7 +43,7 @@ def _topic(topic: TopicStatus) -> Iterator[str]:
     if not topic.partitions:
         yield f"topic {topic.topic}: no worker has read it yet"
         return
-    totals = ", ".join(f"{n} {name}" for name, n in topic.totals.items())
+    totals = ", ".join(f"{n} {name}" for name, n in topic.totals.items() if n or name != "learning")
     yield f"topic {topic.topic} ({len(topic.partitions)} partitions): lag {_number(topic.lag)}, {totals}"
     heading = ("partition", "offset", "lag", "watermark", "", "events", "open panes", "outbox")
     yield from _table([heading, *(_partition(each) for each in topic.partitions)])
@@ -79,6 +80,23 @@ def _verdict(each: SeriesStatus) -> tuple[str, str, str]:
         for i in each.incidents
     )
     return each.status, window, incidents
+
+
+def _learning(found: Status) -> Iterator[str]:
+    if not found.learning:
+        return
+    yield ""
+    yield "warming up: their references are learned when all events up to then have come"
+    yield from _table(
+        (
+            each.model,
+            each.version or "no version",
+            f"since {_instant(each.since_ms)}",
+            f"until {_instant(each.until_ms)}",
+            each.reason.replace("_", " "),
+        )
+        for each in found.learning
+    )
 
 
 def _unknown(found: Status) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_status_tells_what_redis_holds(
     found = json.loads(capsys.readouterr().out)
     assert [(w["name"], w["stage"]) for w in found["workers"]] == [("host-1", "both")]
     (topic,) = found["topics"]
-    refused = {"rejected": 1, "late": 0, "lost": 0, "unknown": 5, "unmonitored": 0}
+    refused = {"rejected": 1, "late": 0, "lost": 0, "unknown": 5, "unmonitored": 0, "learning": 0}
     assert topic["totals"] == {"events": 99, **refused}
     first, second = topic["partitions"]
     assert (first["offset"], first["watermark_ms"], first["epoch"]) == (None, None, 0)

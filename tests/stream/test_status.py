@@ -17,6 +17,7 @@ from stream.packing import Kind, pack
 from stream.series import Evaluated, SeriesState
 from stream.settings import parse_settings
 from stream.status import (
+    LearningStatus,
     ModelStatus,
     PartitionStatus,
     SeriesStatus,
@@ -72,6 +73,7 @@ def test_a_cursor_becomes_a_partition() -> None:
         "lost": 2,
         "unknown": 1,
         "unmonitored": 0,
+        "learning": 0,
     }
 
 
@@ -180,3 +182,16 @@ def test_kafka_away_is_one_line_and_a_typo_is_named() -> None:
     assert topic_bounds(away, []) == {}
     with pytest.raises(ConfigError, match=r"security\.protocol"):
         topic_bounds(settings({"bootstrap.servers": "h:1", "security.protcol": "ssl"}), [("t", 0)])
+
+
+def test_versions_that_warm_up_are_told_with_their_end() -> None:
+    warming = [
+        LearningStatus(model="m", version="v1", since_ms=END_MS, until_ms=END_MS + 86_400_000, reason=""),
+        LearningStatus(model="m", version="", since_ms=END_MS, until_ms=END_MS, reason="too_few_rows"),
+    ]
+    found = Status(workers=[], topics=[], models=[], unknown_models=[], learning=warming)
+    lines = as_text(found).splitlines()
+    assert lines[-2:] == [
+        "  m  v1          since 2020-01-01T00:00:10Z  until 2020-01-02T00:00:10Z",
+        "  m  no version  since 2020-01-01T00:00:10Z  until 2020-01-01T00:00:10Z  too few rows",
+    ]
