@@ -1,98 +1,195 @@
-"""What the quality benchmark prints: one table a question."""
+"""What the quality benchmark prints: one table a question, a row a rule, as text or as markdown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+WIDTH = 240
+NONE = "–"
 
-def print_quality(report: Mapping[str, Any]) -> None:
+
+@dataclass(frozen=True)
+class Grid:
+    """A titled table: what the rows are, column titles, and rows of cells under their names."""
+
+    title: str
+    of: str
+    columns: list[str]
+    rows: dict[str, list[str]]
+
+
+def print_quality(report: Mapping[str, Any], *, markdown: bool = False) -> None:
     """Write the tables; without a terminal they are as wide as they need to be."""
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(_false_alarms("False alarms per 1000 windows (windows judged)", report["false_alarms"]))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
+    for grid in grids(report):
+        if markdown:
+            sys.stdout.write(as_markdown(grid) + "\n")
+        else:
+            console.print(_table(grid))
+    for line in lines(report):
+        if markdown:
+            sys.stdout.write(f"- {line}\n")
+        else:
+            console.print(line, soft_wrap=True)
+
+
+def grids(report: Mapping[str, Any]) -> Iterator[Grid]:
+    """Return every table."""
+    yield _false_alarms(report["false_alarms"])
     for title, rules in report["detection"].items():
-        console.print(_detection(title, rules))
-    for line in _lines(report["recurring"], report["pages"]):
-        console.print(line)
+        yield _detection(title, rules, report["false_alarms"].get(title, {}))
     if report["real"]:
-        console.print(_real(report["real"]))
-    console.print(_errors(report["errors"]))
-    console.print(f"seed {report['seed']}, {report['seconds']:g} s{', --quick' if report['quick'] else ''}")
+        yield _real(report["real"])
+    yield _errors(report["errors"])
+    yield _cost(report)
 
 
-def _lines(recurring: Mapping[str, Any], pages: Mapping[str, Any]) -> list[str]:
-    return [
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Return what is said below the tables: single figures, the rules, the check of the peers, the seed."""
+    recurring, pages = report["recurring"], report["pages"]
+    yield (
         f"0.5 sd for 5 windows, 5 quiet, 5 again, {recurring['runs']} runs:"
         f" {recurring['stale_windows']} stale windows after its end,"
-        f" second episode seen in {recurring['second_episode_percent']:g} %",
-        f"0.5 sd, {pages['runs']} runs each: pages in {pages['harmless_percent']:g} % where the score ignores"
-        f" the column, in {pages['harmful_percent']:g} % where it follows it",
-    ]
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", box=None, min_width=len(title))
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
-    return table
-
-
-def _false_alarms(title: str, streams: Mapping[str, Any]) -> Table:
-    rules = list(next(iter(streams.values())))
-    table = _table(title, ["stream", *rules])
-    for stream, found in streams.items():
-        cells = [f"{found[rule]['per_1000']:g} ({found[rule]['windows']})" for rule in rules]
-        table.add_row(stream, *cells)
-    return table
-
-
-def _detection(title: str, rules: Mapping[str, Any]) -> Table:
-    names = list(rules)
-    scenarios = rules[names[0]]
-    runs = next(iter(scenarios.values()))["runs"]
-    table = _table(
-        f"Detection, {title}: % found / median delay / 95 % delay in windows, {runs} runs", ["drift", *names]
+        f" second episode seen in {recurring['second_episode_percent']:g} %"
     )
-    for scenario in scenarios:
-        table.add_row(scenario, *[_found(rules[rule][scenario]) for rule in names])
-    wrong = [f"{max(each['wrong_per_alarm'] for each in rules[rule].values()):g} at worst" for rule in names]
-    table.add_row("wrong names/alarm", *wrong)
+    yield (
+        f"0.5 sd, {pages['runs']} runs each: pages in {pages['harmless_percent']:g} % where the score ignores"
+        f" the column, in {pages['harmful_percent']:g} % where it follows it"
+    )
+    peers = report.get("peers", {})
+    for rule, statement in {**report["rules"], **peers.get("rules", {})}.items():
+        yield f"{rule}: {statement}"
+    yield f"error streams, driftstream: {report['errors']['rules']['driftstream']}"
+    if peers:
+        yield f"error streams, river: {report['errors']['rules']['river']}"
+        yield from _checked(peers)
+    yield f"seed {report['seed']}, {report['seconds']:g} s{', --quick' if report['quick'] else ''}"
+
+
+def _checked(peers: Mapping[str, Any]) -> Iterator[str]:
+    yield "Evidently, NannyML, alibi-detect: above are their rules as rewritten here, on all windows; and"
+    for library, found in peers["compared"].items():
+        yield (
+            f"{library} {peers['versions'][library]} itself on {found['windows']} of these windows:"
+            f" same columns and same verdict in {found['equal']}"
+        )
+    for found in peers["different"]:
+        yield f"differs: {found['stream']}: {found['library']} names {found['names']}, ours {found['ours']}"
+
+
+def as_markdown(grid: Grid) -> str:
+    """Return a table of GitHub's markdown under its title."""
+    head = [f"**{grid.title}**", "", _row([grid.of, *grid.columns])]
+    rule = _row(["---", *["---:" for _ in grid.columns]])
+    return "\n".join([*head, rule, *[_row([name, *cells]) for name, cells in grid.rows.items()], ""])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _table(grid: Grid) -> Table:
+    table = Table(title=f"\n{grid.title}", title_justify="left", box=None, min_width=len(grid.title))
+    table.add_column(grid.of)
+    for column in grid.columns:
+        table.add_column(column, justify="right")
+    for name, cells in grid.rows.items():
+        table.add_row(name, *cells)
     return table
+
+
+def _false_alarms(streams: Mapping[str, Any]) -> Grid:
+    judged = [str(next(iter(found.values()))["windows"]) for found in streams.values()]
+    rows = {
+        rule: [f"{found[rule]['per_1000']:.4g}" if rule in found else NONE for found in streams.values()]
+        for rule in _all(streams)
+    }
+    return Grid(
+        "False alarms per 1000 windows without drift", "rule", list(streams), {"(windows)": judged, **rows}
+    )
+
+
+def _detection(title: str, rules: Mapping[str, Any], alarms_at_rest: Mapping[str, Any]) -> Grid:
+    scenarios = next(iter(rules.values()))
+    runs = next(iter(scenarios.values()))["runs"]
+    rows = {}
+    for rule, found in rules.items():
+        wrong = sum(each["wrong_names"] for each in found.values())
+        alarms = sum(each["alarms"] for each in found.values())
+        cells = [_found(found[scenario]) for scenario in scenarios]
+        at_rest = f"{alarms_at_rest[rule]['per_1000']:.4g}" if rule in alarms_at_rest else NONE
+        rows[rule] = [at_rest, *cells, f"{wrong / alarms:.2f}" if alarms else NONE]
+    return Grid(
+        f"Detection, {title}: % found / median delay / 95 % delay in windows, {runs} runs",
+        "rule",
+        ["FA/1000", *scenarios, "wrong names/alarm"],
+        rows,
+    )
 
 
 def _found(found: Mapping[str, Any]) -> str:
     if found["median_delay"] is None:
         return f"{found['found_percent']:g}"
-    late = f"/{found['p95_delay']:g}" if "p95_delay" in found else ""
+    late = f"/{found['p95_delay']:.3g}" if "p95_delay" in found else ""
     return f"{found['found_percent']:g}/{found['median_delay']:g}{late}"
 
 
-def _real(streams: Mapping[str, Any]) -> Table:
-    rules = list(next(iter(streams.values())))
-    table = _table(
-        "Real streams: alarms before the change / windows, pages, delay in windows", ["stream", *rules]
+def _real(streams: Mapping[str, Any]) -> Grid:
+    rows = {
+        rule: [_replayed(found[rule]) if rule in found else NONE for found in streams.values()]
+        for rule in _all(streams)
+    }
+    return Grid(
+        "Real streams in order: alarms / windows before the change, delay in windows (d); pages (p)",
+        "rule",
+        list(streams),
+        rows,
     )
-    for stream, found in streams.items():
-        cells = [
-            f"{each['alarms']}/{each['windows']}, {each['pages']} pages, {each['delay'] or 'not found'}"
-            for each in (found[rule] for rule in rules)
+
+
+def _replayed(found: Mapping[str, Any]) -> str:
+    delay = "" if not found["change"] else f" d{found['delay']}" if found["delay"] else " not found"
+    return f"{found['alarms']}/{found['windows']}{delay}" + (f" p{found['pages']}" if found["pages"] else "")
+
+
+def _errors(errors: Mapping[str, Any]) -> Grid:
+    control, drifting = errors["per_million"], errors["streams"]
+    rows = {}
+    for name in _all(control):
+        early = sum(found[name]["early_alarms"] for found in drifting.values() if name in found)
+        rows[name] = [
+            *[f"{found[name]:g}" for found in control.values()],
+            f"{errors['ar1_rho.7_per_10000'][name]:g}" if name in errors["ar1_rho.7_per_10000"] else NONE,
+            *[_found(found[name]) if name in found else NONE for found in drifting.values()],
+            str(early) if any(name in found for found in drifting.values()) else NONE,
         ]
-        table.add_row(stream, *cells)
-    return table
-
-
-def _errors(errors: Mapping[str, Any]) -> Table:
-    table = _table(
-        "Error streams: % found / median delay in labels; alarms before the change",
-        ["stream", "found", "early"],
+    columns = [*[f"{rate} FA/1M" for rate in control], "rho .7 FA/10k", *drifting, "early alarms"]
+    runs = next(iter(next(iter(drifting.values())).values()))["runs"]
+    return Grid(
+        f"Error streams: false alarms (FA); % found / median delay in labels, {runs} runs; alarms before",
+        "detector",
+        columns,
+        rows,
     )
-    for stream, found in errors["streams"].items():
-        table.add_row(stream, _found(found), str(found["early_alarms"]))
-    for stream, alarms in errors["per_million"].items():
-        table.add_row(f"in control {stream}", f"{alarms:g} a million", "")
-    table.add_row("rho .7, no change", f"{errors['ar1_rho.7_per_10000']:g} in 10,000", "")
-    return table
+
+
+def _cost(report: Mapping[str, Any]) -> Grid:
+    ours = report["cpu_ms"]
+    rows = {way: [f"{ours[title][way]:g}" for title in ours] for way in _all(ours)}
+    peers = report.get("peers", {}).get("cpu_ms", {})
+    for library in _all(peers):
+        rows[f"{library} itself, raw rows"] = [
+            f"{peers[title][library]:g}" if title in peers else NONE for title in ours
+        ]
+    return Grid("CPU milliseconds a window", "way", list(ours), rows)
+
+
+def _all(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names within, each once, in order of appearance."""
+    return list(dict.fromkeys(name for each in found.values() for name in each))

@@ -1,55 +1,32 @@
-"""False alarms of streams that do not drift, and detection of drifts that are put in: on counts, by rule."""
+"""False alarms of streams that do not drift, and detection of drifts that are put in, by rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.quality_judges import Alarms, Columns, Detection, Judge, Known, OwnPanel, Panel
 from benchmarks.quality_world import (
     HOUR_MS,
     SCENARIOS,
-    Columns,
     Scenario,
     World,
     count,
     daily,
+    is_levels,
     wander,
 )
-from detectors import Counts, Monitor, Reference, Verdict
+from detectors import Monitor, Verdict
 
-Rules = Mapping[str, Mapping[str, Any]]
-RULES: Rules = {
-    "ARL 1e4, effect .05 (default)": {},
-    "ARL 1e4, effect .02": {"min_effect": 0.02},
-    "ARL 1e3, effect .02": {"min_effect": 0.02, "arl": 1000},
-}
 REFERENCE_ROWS = {200: 10_000, 1000: 20_000, 5000: 100_000, 20_000: 200_000}
 WARM_UP = 16
-
-
-@dataclass
-class Alarms:
-    """Windows judged, and those with an alarm, a new episode or a page."""
-
-    windows: int = 0
-    alarms: int = 0
-    episodes: int = 0
-    pages: int = 0
-
-    def add(self, verdict: Verdict) -> None:
-        """Count one more window."""
-        self.windows += 1
-        self.alarms += verdict.drifted
-        self.episodes += verdict.new_episode
-        self.pages += verdict.severity == "page"
-
-    def summary(self) -> dict[str, int | float]:
-        """Return the numbers, and alarms per 1000 windows."""
-        return {**asdict(self), "per_1000": round(1000.0 * self.alarms / max(self.windows, 1), 2)}
+OURS = OwnPanel()
+Windows = Iterator[tuple[int | None, Columns]]
 
 
 @dataclass(frozen=True)
@@ -88,116 +65,109 @@ def nulls(scale: float) -> list[Null]:
     ]
 
 
-def false_alarms(null: Null, rng: np.random.Generator, rules: Rules = RULES) -> dict[str, Alarms]:
+def known(
+    title: str,
+    world: World,
+    rows: int,
+    columns: Mapping[str, Any],
+    *,
+    timestamps_ms: NDArray[np.int64] | None = None,
+) -> Known:
+    """Return drawn rows as what judges learn from."""
+    return Known(
+        title,
+        columns,
+        frozenset(name for name in columns if is_levels(name)),
+        rows,
+        partial(world.reference, columns, rows, timestamps_ms=timestamps_ms),
+        count,
+    )
+
+
+def false_alarms(null: Null, rng: np.random.Generator, panel: Panel = OURS) -> dict[str, Alarms]:
     """Return the alarms of every rule."""
-    found = {rule: Alarms() for rule in rules}
+    found: dict[str, Alarms] = {}
     for _ in range(null.streams):
-        reference, windows = _stream(null, rng)
-        monitors = {rule: Monitor(reference, **options) for rule, options in rules.items()}
-        for start_ms, counts in windows:
-            for rule, monitor in monitors.items():
-                found[rule].add(monitor.update_counts(counts, timestamp_ms=start_ms))
+        past, windows = _stream(null, rng)
+        tally(panel.fit(past), windows, found)
     return found
 
 
-def _stream(null: Null, rng: np.random.Generator) -> tuple[Reference, Iterator[tuple[int | None, Counts]]]:
-    """Return the reference and the live windows, which go on where it ends."""
+def tally(judge: Judge, windows: Windows, found: dict[str, Alarms]) -> None:
+    """Add every rule's word on the windows to ``found``."""
+    for start_ms, columns in windows:
+        for rule, judged in judge.judge(columns, start_ms).items():
+            found.setdefault(rule, Alarms()).add(judged)
+
+
+def _stream(null: Null, rng: np.random.Generator) -> tuple[Known, Windows]:
+    """Return what is known and the live windows, which go on where that ends."""
+    world, rows = null.world, null.rows
     if null.kind == "iid":
-        reference = null.world.reference(null.world.draw(rng, REFERENCE_ROWS[null.rows]), null.rows)
-        return reference, (
-            (None, count(reference, null.world.draw(rng, null.rows))) for _ in range(null.windows)
-        )
+        past = known(null.title, world, rows, world.draw(rng, REFERENCE_ROWS[rows]))
+        return past, ((None, world.draw(rng, rows)) for _ in range(null.windows))
     total = null.known + null.windows
     if null.kind == "daily":
-        offsets = daily(null.world, total)
+        offsets = daily(world, total)
     else:
-        offsets = wander(rng, null.world, total, 0.8 if null.kind == "persistent" else 0.0, 0.1)
-    parts = [null.world.draw(rng, null.rows, offset) for offset in offsets[: null.known]]
+        offsets = wander(rng, world, total, 0.8 if null.kind == "persistent" else 0.0, 0.1)
+    parts = [world.draw(rng, rows, offset) for offset in offsets[: null.known]]
     starts = np.arange(total) * HOUR_MS
-    times = np.repeat(starts[: null.known], null.rows) + np.tile(
-        np.arange(null.rows) * (HOUR_MS // null.rows), null.known
-    )
+    times = np.repeat(starts[: null.known], rows) + np.tile(np.arange(rows) * (HOUR_MS // rows), null.known)
     timed = null.kind == "daily"
-    reference = null.world.reference(joined(parts), null.rows, timestamps_ms=times if timed else None)
-    return reference, (
-        (int(starts[t]) if timed else None, count(reference, null.world.draw(rng, null.rows, offsets[t])))
+    past = known(null.title, world, rows, joined(parts), timestamps_ms=times if timed else None)
+    return past, (
+        (int(starts[t]) if timed else None, world.draw(rng, rows, offsets[t]))
         for t in range(null.known, total)
     )
 
 
-def joined(parts: Sequence[Columns]) -> Columns:
+def joined(parts: Sequence[Columns]) -> dict[str, NDArray[Any]]:
     """Return windows one after the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-@dataclass
-class Detection:
-    """Runs of one scenario: windows until the column was named (None: not in time), wrong names, alarms."""
-
-    delays: list[int | None] = field(default_factory=list)
-    wrong: int = 0
-    alarms: int = 0
-
-    def merge(self, other: Detection) -> None:
-        """Take in further runs."""
-        self.delays += other.delays
-        self.wrong += other.wrong
-        self.alarms += other.alarms
-
-    def summary(self) -> dict[str, float | None]:
-        """Return the share found, the median and 95 % delay in windows, and wrong names an alarm."""
-        found = sorted(delay for delay in self.delays if delay is not None)
-        return {
-            "runs": len(self.delays),
-            "found_percent": round(100.0 * len(found) / len(self.delays), 1),
-            "median_delay": median(found) if found else None,
-            "p95_delay": float(np.quantile(found, 0.95)) if found else None,
-            "wrong_per_alarm": round(self.wrong / max(self.alarms, 1), 3),
-        }
-
-
 def detect(
-    world: World, rows: int, rng: np.random.Generator, rules: Rules = RULES
+    title: str, world: World, rows: int, rng: np.random.Generator, panel: Panel = OURS
 ) -> dict[str, dict[str, Detection]]:
     """Return a run by rule and scenario: quiet windows first, then drift until found or too late."""
-    found = {rule: {name: Detection() for name in SCENARIOS} for rule in rules}
-    reference = world.reference(world.draw(rng, REFERENCE_ROWS[rows]), rows)
-    quiet = [count(reference, world.draw(rng, rows)) for _ in range(WARM_UP)]
-    warm = {rule: _warmed(Monitor(reference, **options), quiet) for rule, options in rules.items()}
+    warm = panel.fit(known(title, world, rows, world.draw(rng, REFERENCE_ROWS[rows])))
+    for _ in range(WARM_UP):
+        warm.judge(world.draw(rng, rows))
+    found: dict[str, dict[str, Detection]] = {}
     for name, scenario in SCENARIOS.items():
-        drifted = _drifted(world, rows, reference, scenario, rng)
-        for rule, options in rules.items():
-            monitor = Monitor.from_bytes(warm[rule], reference, **options)
-            _follow(monitor, drifted, scenario, found[rule][name])
+        drifted = _drifted(world, rows, scenario, rng)
+        for rule, detection in _follow(warm.fork(), drifted, scenario).items():
+            found.setdefault(rule, {})[name] = detection
     return found
 
 
-def _warmed(monitor: Monitor, quiet: Sequence[Counts]) -> bytes:
-    for counts in quiet:
-        monitor.update_counts(counts)
-    return monitor.to_bytes()
-
-
-def _drifted(
-    world: World, rows: int, reference: Reference, scenario: Scenario, rng: np.random.Generator
-) -> list[Counts]:
+def _drifted(world: World, rows: int, scenario: Scenario, rng: np.random.Generator) -> list[Columns]:
     windows = []
     for window in range(scenario.limit):
         columns = world.draw(rng, rows)
         scenario.apply(columns, rng, window)
-        windows.append(count(reference, columns))
+        windows.append(columns)
     return windows
 
 
-def _follow(monitor: Monitor, windows: Sequence[Counts], scenario: Scenario, found: Detection) -> None:
-    for delay, counts in enumerate(windows, start=1):
-        verdict = monitor.update_counts(counts)
-        found.alarms += verdict.drifted
-        found.wrong += len(set(verdict.drifted_names) - {scenario.column})
-        if scenario.column in verdict.drifted_names:
-            found.delays.append(delay)
-            return
-    found.delays.append(None)
+def _follow(judge: Judge, windows: Sequence[Columns], scenario: Scenario) -> dict[str, Detection]:
+    """Follow every rule until it has named the column; what it says later counts no more."""
+    found: dict[str, Detection] = {}
+    for delay, columns in enumerate(windows, start=1):
+        for rule, judged in judge.judge(columns).items():
+            detection = found.setdefault(rule, Detection())
+            if detection.delays:
+                continue
+            detection.alarms += judged.drifted
+            detection.wrong += len(judged.names - {scenario.column})
+            if scenario.column in judged.names:
+                detection.delays.append(delay)
+        if all(detection.delays for detection in found.values()):
+            break
+    for detection in found.values():
+        detection.delays = detection.delays or [None]
+    return found
 
 
 def recurring(world: World, rows: int, repeats: int, rng: np.random.Generator) -> dict[str, float]:

@@ -59,24 +59,29 @@ class World:
         pairs: bool | None = True,
     ) -> Reference:
         """Build the reference; pairs are watched whatever their number."""
-        named = {name: _names(values) if _is_levels(name) else values for name, values in columns.items()}
         outputs = [name for name in columns if name.startswith("score")]
         return Reference.build(
-            named, window_rows=window_rows, timestamps_ms=timestamps_ms, outputs=outputs, pairs=pairs
+            named(columns), window_rows=window_rows, timestamps_ms=timestamps_ms, outputs=outputs, pairs=pairs
         )
+
+
+def named(columns: Columns) -> Columns:
+    """Return drawn columns as a user has them: categories as text."""
+    return {name: _names(values) if is_levels(name) else values for name, values in columns.items()}
 
 
 def count(reference: Reference, columns: Columns) -> Counts:
     """Count drawn columns, past the slow encoding of text."""
     return reference.tally(
         {
-            name: _codes(reference, name)[values] if _is_levels(name) else values
+            name: _codes(reference, name)[values] if is_levels(name) else values
             for name, values in columns.items()
         }
     )[0]
 
 
-def _is_levels(name: str) -> bool:
+def is_levels(name: str) -> bool:
+    """Tell whether a column of the world holds categories."""
     return name.partition(".")[0] in SHARES
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from benchmarks.quality_errors import STREAMS, delays
-from benchmarks.quality_runs import Null, detect, false_alarms
+import numpy as np
+import polars as pl
+import pytest
+
+from benchmarks.quality_errors import STREAMS
+from benchmarks.quality_judges import Bank, OwnPanel
+from benchmarks.quality_peers import ADWIN_TITLE, AdwinPanel, PeerPanel
+from benchmarks.quality_peers import RULES as PEER_RULES
+from benchmarks.quality_peers_errors import OURS, delays
+from benchmarks.quality_real import Stream, replay
+from benchmarks.quality_runs import Null, detect, false_alarms, known
 from benchmarks.quality_world import MOVING, NORMALS, SCENARIOS, World, count, daily, wander
 
 WORLD = World()
@@ -48,11 +57,48 @@ def test_offsets_move_by_what_they_say():
 
 
 def test_runs_add_up():
-    rules = {"default": {}}
-    found = false_alarms(Null("", WORLD, 200, 5), np.random.default_rng(5), rules)
+    panel = OwnPanel({"default": {}})
+    found = false_alarms(Null("", WORLD, 200, 5), np.random.default_rng(5), panel)
     assert found["default"].summary()["windows"] == 5
-    detected = detect(WORLD, 1000, np.random.default_rng(6), rules)["default"]
+    detected = detect("", WORLD, 1000, np.random.default_rng(6), panel)["default"]
     assert set(detected) == set(SCENARIOS)
     assert detected[".5 sd"].summary()["median_delay"] == 1
     assert detected["corr lost"].summary()["found_percent"] == 100.0
-    assert delays(STREAMS["15 % +18 pt"], 2, np.random.default_rng(7))["found_percent"] == 100.0
+    assert delays(STREAMS["15 % +18 pt"], OURS, 2, np.random.default_rng(7))["driftstream"] == {
+        "runs": 2,
+        "found_percent": 100.0,
+        "median_delay": pytest.approx(250, abs=200),
+        "early_alarms": 0,
+    }
+
+
+def test_judges_beside_others_say_what_they_say_alone():
+    alone, beside = (
+        false_alarms(Null("", WORLD, 200, 6), np.random.default_rng(8), panel)
+        for panel in (OwnPanel(), Bank((PeerPanel(), OwnPanel(), AdwinPanel())))
+    )
+    assert {rule: beside[rule] for rule in alone} == alone
+    assert set(beside) - set(alone) == {rule.title for rule in PEER_RULES} | {ADWIN_TITLE}
+
+
+def test_a_fork_leaves_the_judge_as_it_was():
+    rng = np.random.default_rng(9)
+    warm = Bank((OwnPanel(), AdwinPanel())).fit(known("", WORLD, 200, WORLD.draw(rng, 2000)))
+    moved = WORLD.draw(rng, 200)
+    moved["x4"] += 3.0
+    calm = WORLD.draw(rng, 200)
+    first, second = warm.fork(), warm.fork()
+    assert all(judged.drifted for judged in first.judge(moved).values())
+    assert not any(judged.drifted for judged in second.judge(calm).values())
+
+
+def test_replay_splits_at_the_change_and_has_no_delay_without_one():
+    rng = np.random.default_rng(10)
+    frame = pl.DataFrame({"a": rng.normal(size=3000), "b": rng.choice(["u", "v"], 3000)})
+    moved = frame.with_columns(a=pl.col("a") + (pl.int_range(pl.len()) >= 1000) * 2.0)
+    stream = Stream("", frame[:2000], moved, 100, 10, {})
+    found = replay(stream)["driftstream"]
+    assert (found["windows"], found["alarms"], found["delay"]) == (10, 0, 1)
+    unknown = replay(replace(stream, change=None))["driftstream"]
+    assert (unknown["windows"], unknown["delay"]) == (30, None)
+    assert unknown["alarms"] >= 19
