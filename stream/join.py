@@ -132,7 +132,10 @@ class Labels:
 
 
 class JoinCounts(NamedTuple):
-    """What a join has done. All but ``refused`` count changes of state: exact when rows are sent again."""
+    """What a join has done.
+
+    All but the last two count changes of state: they stay exact when rows are sent again.
+    """
 
     predictions: int = 0
     """New predictions."""
@@ -153,7 +156,9 @@ class JoinCounts(NamedTuple):
     reused: int = 0
     """Predictions whose id came again with other contents; the first one stays."""
     refused: int = 0
-    """Labels without a prediction that found no room to wait in; sent again, they count again."""
+    """Labels without a prediction that found no room to wait in."""
+    damaged: int = 0
+    """Reads of entries whose bytes make no sense; they count as absent."""
 
     def plus(self, other: JoinCounts) -> JoinCounts:
         """Sum, field by field."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from stream.errors import CorruptState
 from stream.join import TRANSITION, Labels, Predictions, Transitions, no_transitions
 
-BLOCKS = 8
-"""Blocks of event time in a horizon: an entry lives an eighth of the horizon longer than it is needed."""
+BLOCKS = 4
+"""Blocks of event time in a horizon: an entry lives up to a quarter longer than it is needed."""
 MAX_HORIZON_MS = BLOCKS * (2**32 - 1)
 _MAX_CODE, _NO_CODE = 65_534, 65_535
 NO_VALUE = struct.pack(">d", np.nan)

@@ -47,7 +47,7 @@ class RedisJoin:
     prefix
         Start of every key.
     slack_ms
-        Entries expire by the wall clock ``horizon + horizon / 8 + slack_ms`` after their bucket was opened.
+        Entries expire by the wall clock ``horizon + horizon / 4 + slack_ms`` after their bucket was opened.
         Where a topic lags behind the other by more than this slack, labels may find their prediction gone.
     """
 

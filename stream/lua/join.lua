@@ -1,17 +1,19 @@
 -- Apply predictions and labels of one model to the map of its join; every change goes to the model's journal.
 -- KEYS: join (hash: counts), blocks (hash: what is known of each block), journal (list)
--- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, bytes of no value, #count names,
---       count names..., then per section: kind ('p' or 'l'), block of the predictions, bytes a row,
---       rows (8 bytes of key, then value)
+-- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, bytes of no value,
+--       #count names, count names..., then per section: kind ('p' or 'l'), block of the predictions,
+--       bytes a row, rows (8 bytes of key, then value)
 -- Returns: what has changed, in the order of the count names
 --
 -- An entry: tag (low 5 bits: length of the prediction; high bits: what was seen), prediction, winning label
 -- or nothing. A prediction starts with its ms within the block (u32, little endian). A label starts with
--- 2 * ts_ms + supersedes (f64, big endian); labels compare as bytes, never with '<' on strings: that is by locale.
+-- 2 * ts_ms + supersedes (f64, big endian); labels compare as bytes, never by '<' on strings (by locale).
 local CONFLICT, LATE, REUSED = 128, 64, 32
-local FULL, FIRST_SIZE, FILL = 120, 16, 80 -- entries a bucket (a listpack up to 128), buckets, entries aimed at
+local FULL = 120 -- entries of a bucket (a listpack up to 128)
+local FIRST_SIZE, FILL = 16, 80 -- buckets of the first block, entries aimed at
 local EARLY_BUCKETS, EARLY_SWEEP, EARLY_FULL, EARLY_LABELS = 4096, 64, 256, 8
-local call, byte, sub, floor, char = redis.call, string.byte, string.sub, math.floor, string.char
+local call, byte, sub, char, format = redis.call, string.byte, string.sub, string.char, string.format
+local floor = math.floor
 local struct_unpack, struct_pack, band = struct.unpack, struct.pack, bit.band
 local stem, horizon, span, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local clock = call('TIME')
@@ -22,6 +24,14 @@ local function count(name) counts[name] = counts[name] + 1 end
 
 -- ---- journal: rows of one shape and block together
 local groups = {}
+local SOUND = {[8] = true, [14] = true, [16] = true, [22] = true}
+local function sound(value) -- whether an entry can be read; one that cannot counts as absent
+  local plen = band(byte(value) or 0, 31)
+  local rest = #value - 1 - plen
+  if SOUND[plen] and (rest == 0 or rest == 16 or rest == 24) then return true end
+  count('damaged')
+  return false
+end
 local function record(index, plen, olen, nlen, is_new, row)
   local id = index * 65536 + (plen * 32 + olen) * 64 + nlen * 2 + is_new
   local rows = groups[id]
@@ -37,7 +47,7 @@ local blocks = {}
 local function load(index, text)
   local numbers = {}
   for number in string.gmatch(text, '%d+') do numbers[#numbers + 1] = tonumber(number) end
-  if numbers[1] <= now then return false end
+  if #numbers < 3 or numbers[1] <= now then return false end
   local known = {index = index, expires = numbers[1], n = numbers[2], sizes = {}, stems = {}, grown = false}
   for i = 3, #numbers do
     known.sizes[i - 2] = numbers[i]
@@ -61,7 +71,7 @@ local function size_of_next(index) -- as many buckets as the nearest block befor
     local its_span, its_index = string.match(all[i], '(%d+):(%d+)')
     local expires, its_n = string.match(all[i + 1], '(%d+) (%d+)')
     its_index = tonumber(its_index)
-    if tonumber(expires) <= now then
+    if not (its_index and expires) or tonumber(expires) <= now then
       call('HDEL', KEYS[2], all[i])
     elseif tonumber(its_span) == span and its_index < index and its_index > nearest then
       nearest, n = its_index, tonumber(its_n)
@@ -131,9 +141,10 @@ local marked = false
 local function early_name(hash) return stem .. 'early:' .. (hash % EARLY_BUCKETS) end
 local function split(value)
   local labels, at = {}, 1
-  while at <= #value do
+  while at + 4 <= #value do
     local length = byte(value, at + 4)
     local arrival = struct_unpack('<I4', value, at)
+    if at + 4 + length > #value or length < 16 then break end
     labels[#labels + 1] = {arrival = arrival, label = sub(value, at + 5, at + 4 + length)}
     at = at + 5 + length
   end
@@ -148,7 +159,7 @@ local function sweep(name)
   local all = call('HGETALL', name)
   for i = 1, #all, 2 do
     local labels = split(all[i + 1])
-    if labels[#labels].arrival * 1000 + ttl <= now then
+    if #labels == 0 or labels[#labels].arrival * 1000 + ttl <= now then
       call('HDEL', name, all[i])
       count('early_expired')
     end
@@ -172,16 +183,13 @@ local function wait(key, hash, new)
   elseif #labels >= EARLY_LABELS then
     return count('refused')
   end
-  labels[#labels + 1] = {arrival = floor(now / 1000), label = new}
+  labels[#labels + 1] = {arrival = math.ceil(now / 1000), label = new}
   call('HSET', name, key, joint(labels))
   call('PEXPIRE', name, ttl)
   if not marked then call('SET', marker, 1, 'PX', ttl) end
   waiting, marked = true, true
 end
-local function awaited(key, hash, when) -- the best label within the horizon, and flags of the tag
-  local name = early_name(hash)
-  local value = call('HGET', name, key)
-  if not value then return nil, 0 end
+local function awaited(name, key, value, when) -- the best label within the horizon, and flags of the tag
   local best, flags, late, left = nil, 0, false, {}
   for _, each in ipairs(split(value)) do
     local new = each.label
@@ -203,30 +211,38 @@ local function awaited(key, hash, when) -- the best label within the horizon, an
 end
 
 -- ---- rows
-local function repeated(name, key, value)
+local function repeated(name, key, value) -- true = there is an entry, so this one is none
   local stored = call('HGET', name, key)
+  if not stored or not sound(stored) then return false end
   local tag = byte(stored)
   if sub(stored, 2, band(tag, 31) + 1) ~= sub(value, 2) and band(tag, REUSED) == 0 then
     call('HSET', name, key, tagged(stored, REUSED))
     count('reused')
   end
+  return true
 end
 local function predict(known, key, value)
   local hash = struct_unpack('<I4', key)
   local sizes, stems = known.sizes, known.stems
   local last = #sizes
   for g = 1, last - 1 do
-    local name = stems[g] .. hash % sizes[g]
-    if call('HEXISTS', name, key) == 1 then return repeated(name, key, value) end
+    local name = stems[g] .. format('%d', hash % sizes[g])
+    if repeated(name, key, value) then return end
   end
-  local name = stems[last] .. hash % sizes[last]
-  if call('HSETNX', name, key, value) == 0 then return repeated(name, key, value) end
+  -- all reads come before the first write: one that fails changes nothing
+  local early = waiting and early_name(hash)
+  local waits = early and call('HGET', early, key)
+  local name = stems[last] .. format('%d', hash % sizes[last])
+  if call('HSETNX', name, key, value) == 0 then
+    if repeated(name, key, value) then return end
+    call('HSET', name, key, value)
+  end
   known.n, known.grown = known.n + 1, true
   count('predictions')
   local filled = call('HLEN', name)
   if filled == 1 then call('PEXPIRE', name, ttl) elseif filled >= FULL then grow(known) end
-  if waiting then
-    local label, flags = awaited(key, hash, known.index * span + struct_unpack('<I4', value, 2))
+  if waits then
+    local label, flags = awaited(early, key, waits, known.index * span + struct_unpack('<I4', value, 2))
     if label or flags > 0 then call('HSET', name, key, tagged(value, flags) .. (label or '')) end
     if label then
       count('joined')
@@ -236,13 +252,18 @@ local function predict(known, key, value)
   end
   record(known.index, #value - 1, 0, 0, 1, sub(value, 2))
 end
+local hashed, sized, suffix -- the number of the bucket as text, made once for blocks of one size
 local function look(index, hash, key, ts, late) -- the entry that a label of this time is about, if it is here
   local known = block(index)
   if not known then return end
   for g = #known.sizes, 1, -1 do
-    local name = known.stems[g] .. hash % known.sizes[g]
+    local size = known.sizes[g]
+    if hash ~= hashed or size ~= sized then
+      hashed, sized, suffix = hash, size, format('%d', hash % size)
+    end
+    local name = known.stems[g] .. suffix
     local value = call('HGET', name, key)
-    if value then
+    if value and sound(value) then
       local when = index * span + struct_unpack('<I4', value, 2)
       if ts > when + horizon then
         late.name, late.value = name, value
@@ -252,15 +273,21 @@ local function look(index, hash, key, ts, late) -- the entry that a label of thi
     end
   end
 end
+local usual = 0 -- blocks between a label and the last prediction found: where to look first
 local function label(key, new)
   local hash = struct_unpack('<I4', key)
   local ts = moment(new)
   local here, late = floor(ts / span), {}
   local oldest, newest = floor((ts - 2 * horizon) / span), floor((ts + horizon) / span)
+  local name, value = look(here - usual, hash, key, ts, late)
+  if name then return improve(here - usual, name, key, value, new) end
   for step = 0, newest - oldest do
     local index = step <= here - oldest and here - step or oldest + step
-    local name, value = look(index, hash, key, ts, late)
-    if name then return improve(index, name, key, value, new) end
+    if index ~= here - usual then name, value = look(index, hash, key, ts, late) end
+    if name then
+      usual = here - index
+      return improve(index, name, key, value, new)
+    end
   end
   if not late.name then return wait(key, hash, new) end
   if band(byte(late.value), LATE) == 0 then
@@ -269,20 +296,25 @@ local function label(key, new)
   end
 end
 
-for i = first, #ARGV, 4 do
-  local stride, rows = tonumber(ARGV[i + 2]), ARGV[i + 3]
-  if ARGV[i] == 'p' then
-    local known = opened(tonumber(ARGV[i + 1]))
-    for at = 1, #rows, stride do predict(known, sub(rows, at, at + 7), sub(rows, at + 8, at + stride - 1)) end
-  else
-    local none = stride == 32 and ARGV[5]
-    for at = 1, #rows, stride do
-      local value_end = at + stride - 1
-      if none and sub(rows, at + 24, at + 31) == none then value_end = at + 23 end
-      label(sub(rows, at, at + 7), sub(rows, at + 8, value_end))
+-- an error stops the rows, not the journal: what has been changed is always recorded
+local applied, reason = pcall(function()
+  for i = first, #ARGV, 4 do
+    local stride, rows = tonumber(ARGV[i + 2]), ARGV[i + 3]
+    if ARGV[i] == 'p' then
+      local known = opened(tonumber(ARGV[i + 1]))
+      for at = 1, #rows, stride do
+        predict(known, sub(rows, at, at + 7), sub(rows, at + 8, at + stride - 1))
+      end
+    else
+      local none = stride == 32 and ARGV[5]
+      for at = 1, #rows, stride do
+        local value_end = at + stride - 1
+        if none and sub(rows, at + 24, at + 31) == none then value_end = at + 23 end
+        label(sub(rows, at, at + 7), sub(rows, at + 8, value_end))
+      end
     end
   end
-end
+end)
 
 local touched = false
 for index, known in pairs(blocks) do
@@ -301,5 +333,8 @@ local changed = {}
 for i, name in ipairs(names) do
   changed[i] = counts[name]
   if counts[name] > 0 then call('HINCRBY', KEYS[1], name, counts[name]) end
+end
+if not applied then
+  return redis.error_reply('ERR join: ' .. tostring(type(reason) == 'table' and reason.err or reason))
 end
 return changed
