@@ -50,6 +50,22 @@ def test_alarms_and_state_are_the_same_however_the_stream_is_cut(name, seed, cut
     assert cut.seen == whole.seen == values.size
 
 
+@pytest.mark.parametrize("name", ["error_scan", "mean_scan"])
+def test_also_after_more_blocks_than_are_remembered(name):
+    rng = np.random.default_rng(90)
+    values = np.concatenate([_stream(name, rng, 30_000, 0.3), _stream(name, rng, 3000, 0.36)])
+    whole = make_detector(name)
+    expected = whole.update(values)
+    assert any(30_000 <= alarm < 33_000 for alarm in expected)
+    cut, alarms = make_detector(name), []
+    bounds = [0, *np.sort(rng.integers(0, values.size, 40)), values.size]
+    for start, end in pairwise(bounds):
+        alarms += cut.update(values[start:end])
+        cut = restore_detector(name, cut.to_bytes())
+    assert alarms == expected
+    assert cut.to_bytes() == whole.to_bytes()
+
+
 @pytest.mark.parametrize("name", DETECTOR_NAMES)
 def test_an_obvious_change_is_found_and_named_by_position(name):
     rng = np.random.default_rng(91)
