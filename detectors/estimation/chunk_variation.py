@@ -15,6 +15,7 @@ from detectors.estimation.linear import Floats, Masses
 from detectors.estimation.model import OutcomeModel, Shares
 from detectors.estimation.table import MetricVariation
 
+NOISELESS = 1e-100  # as good as no variance, and its inverse would overflow
 MOST_CHUNKS = 400  # the latest: more teach nothing new and take milliseconds each
 
 
@@ -37,6 +38,7 @@ def learn_variation(
     measured = [_measure(model, *pair, values) for pair in pairs]
     effects, row_noise = (np.stack(columns) for columns in zip(*measured, strict=True))
     row_noise[:, : len(spread)] *= np.array(list(spread.values()))
+    row_noise[row_noise < NOISELESS] = 0.0
     rows = np.array([inside.stop - inside.start for inside in parts])
     learned = calibrate(effects, row_noise / rows[:, None], rows, None)
     return len(parts), {

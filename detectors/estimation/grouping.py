@@ -11,7 +11,9 @@ from detectors.binning import INVALID, MISSING, UNSEEN, CategoricalBins, Column,
 from detectors.estimation.binary import POSITIVE
 from detectors.estimation.task import Judged
 from detectors.performance.logarithm import CLIPPED_AT
-from detectors.performance.spec import Outcomes
+
+LARGEST_RELATIVE = 1e15
+"""Truths that are smaller than the largest by that factor have no relative error here."""
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.intp]
@@ -32,6 +34,7 @@ class Grouped(NamedTuple):
     score_cells: int
     classes: int
     center: float
+    scale: float
 
     @property
     def group(self) -> Cells:
@@ -68,7 +71,7 @@ def group_rows(judged: Judged, axis: NumericBins | None, encoded: NDArray[Any] |
     else:
         cell, cells = cells_of(axis, encoded), axis.value_cells + 3
     usable = np.isfinite(label)
-    classes, center = max(len(judged.spec.classes), 1), 0.0
+    classes, center, scale = max(len(judged.spec.classes), 1), 0.0, 1.0
     if judged.spec.task == "binary":
         positive = judged.spec.positive_code
         by_score = np.where(np.isnan(score), np.nan, (score >= 0.5).astype(np.float64))
@@ -82,24 +85,32 @@ def group_rows(judged: Judged, axis: NumericBins | None, encoded: NDArray[Any] |
     else:
         usable &= np.isfinite(prediction)
         predicted = np.zeros(label.size)
-        center = float(label[usable].mean()) if usable.any() else 0.0
-        outcomes = _regression(judged.outcomes, center)
+        scale = _power_of_two(label[usable], prediction[usable])
+        center = float((label[usable] / scale).mean()) if usable.any() else 0.0
+        outcomes = _regression(prediction / scale, label / scale, center)
     chosen = predicted[usable].astype(np.intp)
-    return Grouped(usable, cell[usable], chosen, outcomes[usable], score[usable], cells, classes, center)
+    return Grouped(
+        usable, cell[usable], chosen, outcomes[usable], score[usable], cells, classes, center, scale
+    )
 
 
 def _binary(score: Floats, positive: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Floats:
-    known = np.isfinite(score)
+    known, score = np.isfinite(score), np.clip(score, 0.0, 1.0)
     sure = np.clip(np.where(positive, score, 1.0 - score), CLIPPED_AT, 1.0)
     log_loss = np.where(known, -np.log(np.where(known, sure, 1.0)), 0.0)
     brier = np.where(known, (np.where(known, score, 0.0) - positive) ** 2, 0.0)
     return np.stack((positive & predicted, positive & ~predicted, log_loss, brier), axis=1, dtype=np.float64)
 
 
-def _regression(outcomes: Outcomes, center: float) -> Floats:
-    prediction, _, label = outcomes
+def _power_of_two(*values: Floats) -> float:
+    """Return one that no value exceeds: dividing by it is exact."""
+    largest = max(float(np.abs(column).max(initial=0.0)) for column in values)
+    return float(2.0 ** np.ceil(np.log2(largest))) if largest > 0 else 1.0
+
+
+def _regression(prediction: Floats, label: Floats, center: float) -> Floats:
     error, truth = prediction - label, label - center
-    nonzero = label != 0.0
+    nonzero = np.abs(label) > 1.0 / LARGEST_RELATIVE
     relative = np.divide(np.abs(error), np.abs(label), out=np.zeros_like(label), where=nonzero)
     columns = (np.abs(error), error**2, error, relative, nonzero.astype(np.float64), truth, truth**2)
     return np.stack(columns, axis=1)

@@ -134,6 +134,7 @@ def _table(judged: Judged, prediction: Source | None, grouped: Grouped) -> Outco
         inside=concordance(grouped) if judged.spec.task == "binary" else (),
         wrong=_wrong(judged, grouped) if judged.spec.task == "multiclass" else (),
         center=grouped.center,
+        scale=grouped.scale,
     )
 
 

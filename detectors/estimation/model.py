@@ -81,7 +81,7 @@ class OutcomeModel:
             return binary_metrics(masses, self._ordered, self._inside, probability=probability)
         if self._task == "multiclass":
             return multiclass_metrics(masses, self._wrong)
-        return regression_metrics(masses)
+        return regression_metrics(masses, self._entry.table.scale)
 
     def expect(self, shares: Shares) -> dict[str, Expectation]:
         """Return what the outcomes of a window are expected to give."""

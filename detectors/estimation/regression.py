@@ -1,23 +1,24 @@
 """Metrics of a regression from group masses.
 
 Outcomes per row: absolute error, squared error, error, relative error (0 for a truth of 0), whether the
-truth is not 0, truth, squared truth. The error is prediction less truth.
+truth is not 0, truth, squared truth; values are divided by a common scale. The error is prediction
+less truth.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from detectors.estimation.linear import Masses, Metric, ratio
 
 ABSOLUTE, SQUARED, ERROR, RELATIVE, NOT_ZERO, TRUTH, TRUTH_SQUARED = range(7)
 OUTCOMES = 7
+SMALLEST_SPREAD = 1e-60
+"""Variance of the truth, in units of the scale squared, below which nothing is there to explain."""
 
 
-def regression_metrics(masses: Masses) -> dict[str, Metric]:
-    """Return every metric that the masses define."""
+def regression_metrics(masses: Masses, scale: float) -> dict[str, Metric]:
+    """Return every metric that the masses define; ``scale`` is what values were divided by."""
     means: dict[int, Metric | None] = {}
     everything = masses.form()
     everything.mass[:] = 1.0
@@ -26,13 +27,17 @@ def regression_metrics(masses: Masses) -> dict[str, Metric]:
         top.sums[:, outcome] = 1.0
         means[outcome] = ratio(top, everything, masses)
     found = {
-        "mae": means[ABSOLUTE],
-        "rmse": _root(means[SQUARED]),
-        "bias": means[ERROR],
+        "mae": _scaled(means[ABSOLUTE], scale),
+        "rmse": _scaled(_root(means[SQUARED]), scale),
+        "bias": _scaled(means[ERROR], scale),
         "mape": ratio(tops[RELATIVE], tops[NOT_ZERO], masses),
         "r2": _explained(means[SQUARED], means[TRUTH], means[TRUTH_SQUARED]),
     }
     return {name: metric for name, metric in found.items() if metric is not None}
+
+
+def _scaled(metric: Metric | None, scale: float) -> Metric | None:
+    return None if metric is None else Metric(metric.value * scale, metric.slope.times(scale))
 
 
 def _root(squared: Metric | None) -> Metric | None:
@@ -47,7 +52,7 @@ def _explained(squared: Metric | None, truth: Metric | None, truth_squared: Metr
     if squared is None or truth is None or truth_squared is None:
         return None
     spread = truth_squared.value - truth.value**2
-    if spread <= 1e-9 * max(truth_squared.value, np.finfo(np.float64).tiny):
+    if spread <= max(1e-9 * truth_squared.value, SMALLEST_SPREAD):
         return None
     by_spread = squared.value / spread**2
     slope = (

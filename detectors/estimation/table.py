@@ -51,8 +51,9 @@ class OutcomeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         By score cell: chance that of a positive and a negative in it the positive has the higher score.
     wrong
         Multiclass: rows ``(K, K)`` by predicted class (rows of the table) and label, of wrong predictions.
-    center
-        Regression: what is taken off the truth before it is squared, so that no digits are lost.
+    center, scale
+        Regression: values are divided by ``scale``, and ``center`` is taken off the truth before it is
+        squared, so that no digits are lost and nothing overflows.
     corrections, explained
         What features add, and how much of that the groups account for, ``(G, U)``.
     """
@@ -68,6 +69,7 @@ class OutcomeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inside: tuple[float, ...] = ()
     wrong: tuple[int, ...] = ()
     center: float = 0.0
+    scale: float = 1.0
     corrections: tuple[Correction, ...] = ()
     explained: tuple[float, ...] = ()
 
@@ -133,6 +135,8 @@ def check_entry(entry: PerformanceEntry, value_cells: dict[str, int]) -> None:
     for name, (values, expected) in lengths.items():
         if len(values) != expected:
             raise FormatError(f"{where} {name} has {len(values)} numbers, not {expected}: build it again")
+    if not table.scale > 0:
+        raise FormatError(f"{where} scale is {table.scale}, it must be more than 0: build it again")
     if min(table.rows) < 0 or sum(table.rows) > entry.rows or entry.rows < 1:
         raise FormatError(f"{where} rows must be >= 0 and at most {entry.rows}: build it again")
     if any(code >= entry.classes for code in table.predicted):
