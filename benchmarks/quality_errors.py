@@ -1,22 +1,18 @@
-"""Error streams, label by label: false alarms in control, and the delay after the error rate went up."""
+"""Streams of errors whose rate goes up: drawn, and of a frozen model on real rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors import ErrorMonitor
-
 Errors = NDArray[np.bool_]
 BEFORE, AFTER = 10_000, 10_000
 NB_ROWS = 3000
-CHUNK = 50_000
 
 
 @dataclass(frozen=True)
@@ -25,25 +21,6 @@ class ErrorStream:
 
     draw: Callable[[np.random.Generator], Errors]
     change: int = BEFORE
-
-
-def in_control(labels: int, rng: np.random.Generator) -> dict[str, float]:
-    """Return false alarms per million labels at error rates of 2, 10 and 25 %."""
-    rates = {}
-    for rate in (0.02, 0.1, 0.25):
-        monitor, alarms = ErrorMonitor(), 0
-        for _ in range(0, labels, CHUNK):
-            alarms += len(monitor.update(rng.random(CHUNK) < rate))
-        rates[f"p={rate:g}"] = round(alarms * 1e6 / labels, 2)
-    return rates
-
-
-def persistent(events: int, rng: np.random.Generator) -> float:
-    """Return alarms in ``events`` errors of 10 % that follow each other with lag-1 correlation 0.7."""
-    kept = rng.random(events) < 0.7
-    fresh = rng.random(events) < 0.1
-    last = np.maximum.accumulate(np.where(kept, 0, np.arange(events)))
-    return float(len(ErrorMonitor().update(fresh[last])))
 
 
 def step(rate: float, by: float) -> Callable[[np.random.Generator], Errors]:
@@ -141,19 +118,3 @@ def naive_bayes(
         z = (asked - own.mean(axis=0)) / spread
         scores.append(np.log(len(own)) - np.log(spread).sum() - 0.5 * (z**2).sum(axis=1))
     return classes[np.argmax(scores, axis=0)]
-
-
-def delays(stream: ErrorStream, repeats: int, rng: np.random.Generator) -> dict[str, float | None]:
-    """Return the share of runs with an alarm after the change, its median delay, and alarms before it."""
-    found, early = list[int](), 0
-    for _ in range(repeats):
-        alarms = ErrorMonitor().update(stream.draw(rng))
-        early += sum(alarm < stream.change for alarm in alarms)
-        after = [alarm - stream.change for alarm in alarms if alarm >= stream.change]
-        found += after[:1]
-    return {
-        "runs": repeats,
-        "found_percent": round(100.0 * len(found) / repeats, 1),
-        "median_delay": median(found) if found else None,
-        "early_alarms": early,
-    }

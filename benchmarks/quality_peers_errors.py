@@ -87,21 +87,25 @@ def persistent(detectors: Detectors, rng: np.random.Generator) -> dict[str, floa
 def delays(
     stream: ErrorStream, detectors: Detectors, repeats: int, rng: np.random.Generator
 ) -> dict[str, dict[str, float | None]]:
-    """Return by detector the share of runs with an alarm after the change, its delay, alarms before it."""
+    """Return by detector the share of runs with an alarm after the change, its delay, alarms before it.
+
+    A run without an alarm after the change has an infinite delay; without a median where half of them have.
+    """
     quick = {name: detect for name, detect in detectors.items() if name not in SLOW}
-    found: dict[str, list[int]] = {name: [] for name in quick}
+    found: dict[str, list[float]] = {name: [] for name in quick}
     early = dict.fromkeys(quick, 0)
     for _ in range(repeats):
         errors = stream.draw(rng)
         for name, detect in quick.items():
             alarms = detect(errors)
             early[name] += sum(alarm < stream.change for alarm in alarms)
-            found[name] += [alarm - stream.change for alarm in alarms if alarm >= stream.change][:1]
+            after = (alarm - stream.change + 1 for alarm in alarms if alarm >= stream.change)
+            found[name].append(next(after, np.inf))
     return {
         name: {
             "runs": repeats,
-            "found_percent": round(100.0 * len(found[name]) / repeats, 1),
-            "median_delay": median(found[name]) if found[name] else None,
+            "found_percent": round(100.0 * float(np.mean(np.isfinite(found[name]))), 1),
+            "median_delay": median(found[name]) if np.isfinite(median(found[name])) else None,
             "early_alarms": early[name],
         }
         for name in quick
