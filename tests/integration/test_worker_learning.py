@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from redis import Redis
+from typer.testing import CliRunner, Result
 
+from detectors import Reference
+from stream.cli import app
 from stream.embedded import EmbeddedKafka
 from tests.integration.pipeline import (
     Pipeline,
@@ -38,7 +41,7 @@ class Day:
         self.pipeline = pipeline
         self.rng = np.random.default_rng(seed)
         now_ms = time.time_ns() // 1_000_000
-        self.start_ms = (now_ms - 40 * HOUR_MS) // SLIDE_MS * SLIDE_MS
+        self.start_ms = (now_ms - 80 * HOUR_MS) // SLIDE_MS * SLIDE_MS
         self.now_ms = self.start_ms
         self.sent = 0
 
@@ -89,7 +92,18 @@ def fingerprints(*workers: WorkerProcess) -> set[str]:
     return {found for worker in workers for found in re.findall(r'fingerprint="(\w+)"', worker.log)}
 
 
-def test_drift_after_the_warm_up_is_found_and_none_before(pipeline: Pipeline) -> None:
+def run(pipeline: Pipeline, *arguments: str | Path) -> Result:
+    """The command line with the configuration of the pipeline."""
+    return CliRunner().invoke(app, [*map(str, arguments), "--config", str(pipeline.config)])
+
+
+def answers(pipeline: Pipeline, *arguments: str) -> list[dict[str, Any]]:
+    found = run(pipeline, *arguments)
+    assert found.exit_code == 0, found.output
+    return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+def test_drift_after_the_warm_up_is_found_and_none_before(pipeline: Pipeline, tmp_path: Path) -> None:
     metrics, alerts = pipeline.reader("metrics"), pipeline.reader("alerts")
     worker = pipeline.ready_worker()
     day = Day(pipeline)
@@ -126,22 +140,40 @@ def test_drift_after_the_warm_up_is_found_and_none_before(pipeline: Pipeline) ->
     fingerprint = fingerprints(worker)
     assert {each["reference"] for each in windows.values()} == fingerprint
 
-    # A new version is learned beside it, and a restart keeps what was learned.
+    # A restart keeps what was learned, and the command line shows it.
     assert worker.stop() == 0
+    (shown,) = answers(pipeline, "reference", "show", "m", "--output", "json")
+    assert {shown["fingerprint"]} == fingerprint
+    assert any("learned from 1d of the live stream" in caveat for caveat in shown["caveats"])
+    exported = tmp_path / "exported.json"
+    assert run(pipeline, "reference", "export", "m", "--output", exported).exit_code == 0
+    assert Reference.from_json(exported.read_text()).fingerprint in fingerprint
+    assert run(pipeline, "explain", "--model", "m").exit_code == 0
     worker.start()
+    taken_up = 'reference taken up model="m" version="v1"'
+    eventually(lambda: taken_up in worker.log, lambda: worker.log)
     worker.await_ready()
     assert worker.log.count("reference learned") == 1
-    assert 'reference taken up model="m" version="v1"' in worker.log
+    counted = pipeline.total("events")
     more = day.pass_by(1)
-    eventually(
-        lambda: (
-            pipeline.total("events") == sum(each["n"] for each in windows.values()) + more
-            or pipeline.total("learning") + pipeline.total("events") == day.sent
-        ),
-        pipeline.cursors,
-    )
-    assert pipeline.total("learning") + pipeline.total("events") == day.sent
-    assert fingerprints(worker) == fingerprint
+    eventually(lambda: pipeline.total("events") == counted + more, pipeline.cursors)
+
+    # A version that comes later is learned beside it.
+    day.pass_by(23, version="v2")
+    (warming,) = eventually(lambda: answers(pipeline, "status", "--output", "json")[0]["learning"], "status")
+    assert (warming["model"], warming["version"], warming["reason"]) == ("m", "v2", "")
+    day.pass_by(1.5, version="v2")
+    learned_by(worker, "v2")
+    second_from = day.now_ms
+    day.pass_by(2, version="v2")
+
+    def of_second() -> list[dict[str, Any]]:
+        return [each for each in values(metrics.poll()) if each["version"] == "v2"]
+
+    eventually(lambda: len(of_second()) >= 10, lambda: worker.log)
+    assert min(each["window_start_ms"] for each in of_second()) >= second_from
+    assert pipeline.total("unknown") == 0
+    assert pipeline.total("events") + pipeline.total("learning") == day.sent
 
 
 def test_a_learner_that_dies_is_replaced_and_all_workers_take_up_one_reference(pipeline: Pipeline) -> None:
@@ -179,3 +211,9 @@ def test_a_learner_that_dies_is_replaced_and_all_workers_take_up_one_reference(p
     assert counted
     assert all(n == SLIDE_MS // STEP_MS for start, n in counted.items() if start < watched_from + 2 * HOUR_MS)
     assert len(fingerprints(second, third)) == 1
+    with Redis.from_url(pipeline.redis_url) as client:  # who holds a reference stores it again
+        stored = f"{pipeline.prefix}:{{model:m}}:references"
+        client.flushall()
+        eventually(lambda: client.hexists(stored, "v:v1"), lambda: second.log + third.log)
+    (shown,) = answers(pipeline, "reference", "show", "m", "--output", "json")
+    assert {shown["fingerprint"]} == fingerprints(second, third)
