@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import quality_judges, quality_peers, quality_peers_errors
-from benchmarks.quality_bench import FULL, QUICK, Bench, Judges
+from benchmarks.quality_bench import Bench, Judges, Size
 from benchmarks.quality_judges import Bank, Known, OwnPanel
 from benchmarks.quality_peers import AdwinPanel, PeerPanel
 from benchmarks.quality_peers_check import Check
@@ -41,32 +41,36 @@ from benchmarks.quality_peers_venv import VENV, PeersUnavailable, peers_python
 from benchmarks.quality_report import print_quality
 from benchmarks.report import print_json
 
+QUICK, SMALL = 0.08, 0.2
+
 
 @dataclass(frozen=True)
 class Budget:
     """Windows of a stream that go to the libraries; fewer where Evidently takes very long."""
 
-    quick: bool
+    small_run: bool
 
     def __call__(self, known: Known) -> int:
         """Return the number of windows."""
         large = len(known.columns) > 50 or known.window_rows > 1000
         if large:
-            return 0 if self.quick else 2
-        return 3 if self.quick else 6
+            return 0 if self.small_run else 2
+        return 3 if self.small_run else 6
 
 
-def _run(seed: int, *, quick: bool, data: Path | None, peers: bool, progress: Progress) -> dict[str, Any]:
-    size = QUICK if quick else FULL
+def _run(seed: int, scale: float, data: Path | None, *, peers: bool, progress: Progress) -> dict[str, Any]:
+    size, small = Size.of(scale), scale < SMALL
     if not peers:
         judges = Judges(OwnPanel(), quality_peers_errors.OURS)
         return Bench(size, seed, data, judges, progress).run()
     with ExitStack() as stack:
         task = progress.add_task(f"Peers into {VENV}", total=1)
-        check = stack.enter_context(Check(peers_python(), Budget(quick)))
+        if progress.disable:
+            progress.console.print(f"Peers into {VENV}", highlight=False, soft_wrap=True)
+        check = stack.enter_context(Check(peers_python(), Budget(small)))
         progress.advance(task)
         panel = Bank((OwnPanel(), PeerPanel(check.watch), AdwinPanel()))
-        judges = Judges(panel, quality_peers_errors.all_detectors(slow=not quick))
+        judges = Judges(panel, quality_peers_errors.all_detectors(slow=not small))
         report = Bench(size, seed, data, judges, progress).run()
         task = progress.add_task("Verdicts of the libraries", total=1)
         checked = check.finish()
@@ -77,7 +81,8 @@ def _run(seed: int, *, quick: bool, data: Path | None, peers: bool, progress: Pr
 def main(
     *,
     seed: Annotated[int | None, typer.Option(help="Seed of everything; a fresh one if not given.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the runs, in a few minutes.")] = False,
+    scale: Annotated[float, typer.Option(help="Share of the full run.", min=0.01, max=10.0)] = 1.0,
+    quick: Annotated[bool, typer.Option("--quick", help=f"The same as --scale {QUICK}: minutes.")] = False,
     peers: Annotated[
         bool, typer.Option("--peers", help="Evidently, NannyML, alibi-detect, river too.")
     ] = False,
@@ -88,6 +93,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure false alarms and detection."""
+    scale = QUICK if quick else scale
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -95,12 +101,12 @@ def main(
     start = time.monotonic()
     try:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            report = _run(seed, quick=quick, data=data, peers=peers, progress=progress)
+            report = _run(seed, scale, data, peers=peers, progress=progress)
     except PeersUnavailable as error:
-        console.print(f"--peers: {error}", style="red", markup=False, highlight=False)
+        console.print(f"--peers: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     seconds = round(time.monotonic() - start, 1)
-    report = {"seed": seed, "quick": quick, "seconds": seconds, "rules": quality_judges.STATEMENTS, **report}
+    report = {"seed": seed, "scale": scale, "seconds": seconds, "rules": quality_judges.STATEMENTS, **report}
     if as_json:
         print_json(report)
     else:

@@ -31,9 +31,17 @@ class Size:
     error_runs: int
     cost_windows: int
 
-
-FULL = Size(scale=1.0, repeats=20, many_columns=6, labels=1_000_000, error_runs=10, cost_windows=20)
-QUICK = Size(scale=0.08, repeats=3, many_columns=1, labels=500_000, error_runs=4, cost_windows=3)
+    @classmethod
+    def of(cls, scale: float) -> Size:
+        """Return a share of the full run, which has scale 1; nothing shrinks to what says nothing."""
+        return cls(
+            scale=scale,
+            repeats=max(round(20 * scale), 3),
+            many_columns=max(round(6 * scale), 1),
+            labels=max(round(1_000_000 * scale), 500_000),
+            error_runs=max(round(10 * scale), 4),
+            cost_windows=max(round(20 * scale), 3),
+        )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ def peers_python(venv: Path = VENV) -> Path:
         uv is missing or failed.
     """
     command = [_uv(), "sync", "--locked", "--only-group", "peers", "--python", _version(), "--no-progress"]
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    ignored = venv.parent / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n")
     # Behind a proxy that signs with a certificate of its own, only the system's store knows it.
     for more in ({}, {"UV_SYSTEM_CERTS": "1"}):
         done = _run(command, {"UV_PROJECT_ENVIRONMENT": str(venv), **more})

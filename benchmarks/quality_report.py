@@ -69,7 +69,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     if peers:
         yield f"error streams, river: {report['errors']['rules']['river']}"
         yield from _checked(peers)
-    yield f"seed {report['seed']}, {report['seconds']:g} s{', --quick' if report['quick'] else ''}"
+    yield f"seed {report['seed']}, scale {report['scale']:g}, {report['seconds']:g} s"
 
 
 def _checked(peers: Mapping[str, Any]) -> Iterator[str]:

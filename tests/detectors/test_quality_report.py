@@ -28,7 +28,7 @@ def report():
     stream = {"found_percent": 50.0, "median_delay": 120, "early_alarms": 2, "runs": 2}
     return {
         "seed": 7,
-        "quick": True,
+        "scale": 0.5,
         "seconds": 1.5,
         "rules": {"ours": "what ours is"},
         "false_alarms": {
@@ -80,7 +80,7 @@ def test_the_lines_state_rules_versions_differences_and_the_seed(report):
         "lib 1.2 itself on 9 of these windows: same columns and same verdict in 8",
         "differs: n1k: lib names ['a'], ours {'theirs': []}",
         "error streams, river: river 9.9",
-        "seed 7, 1.5 s, --quick",
+        "seed 7, scale 0.5, 1.5 s",
     ):
         assert part in said
     del report["peers"]
