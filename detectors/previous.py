@@ -148,8 +148,11 @@ class PreviousPeriods:
         )
         return frame(_MAGIC, _VERSION, msgspec.msgpack.encode(state, order="deterministic"))
 
-    def restore(self, data: bytes) -> None:
-        """Take up what :meth:`to_bytes` gave; the hours it compares with must be there already.
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, reference: Reference, periods: tuple[str, ...], **options: Any
+    ) -> PreviousPeriods:
+        """Go on from what :meth:`to_bytes` gave; ``options`` are the constructor's, ``hours`` too.
 
         Raises
         ------
@@ -162,12 +165,13 @@ class PreviousPeriods:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
         except msgspec.DecodeError as exc:
             raise CorruptBytes(f"DSPP: {exc}") from exc
-        if state.fingerprint != self._reference.fingerprint:
+        if state.fingerprint != reference.fingerprint:
             raise MismatchError(f"the periods' state belongs to reference {state.fingerprint}: start anew")
-        self._open(state.hour_ms)
-        self._slices, self._counts = state.slices, Counts.from_bytes(state.counts)
+        previous = cls(reference, periods, **options)
+        previous._open(state.hour_ms)
+        previous._slices, previous._counts = state.slices, Counts.from_bytes(state.counts)
         for period, stored in state.monitors.items():
-            if period in self._monitors:
-                self._monitors[period] = Monitor.from_bytes(
-                    stored, self._monitors[period].reference, **self._options
-                )
+            if period in previous._monitors:
+                rebased = previous._monitors[period].reference
+                previous._monitors[period] = Monitor.from_bytes(stored, rebased, **previous._options)
+        return previous

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stream.records import WindowRecord
 
 _KIND_OF_ROLE = {"prediction": "prediction_drift", "score": "prediction_drift", "label": "label_drift"}
 _NAMED = 5
+LINGERING = 0.01
+"""A column with a p-value as small keeps an open incident going, and begins none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,9 @@ class Finding:
 class Judged:
     """One look at ``[window_start_ms, window_end_ms)`` of a model version.
 
-    ``findings`` are by alert kind, empty when all is well. ``describe`` and ``evidence`` give the text and
-    the numbers of an alert about some names.
+    ``findings`` are by alert kind, empty when all is well; ``lingering`` are names by kind that would not
+    begin an incident and do not end one either. ``describe`` and ``evidence`` give the text and the numbers
+    of an alert about some names.
     """
 
     model: str
@@ -36,6 +39,7 @@ class Judged:
     findings: Mapping[str, Finding]
     describe: Callable[[Sequence[str]], str]
     evidence: Callable[[Sequence[str]], dict[str, Any]]
+    lingering: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def kind_of(feature: Mapping[str, Any]) -> str:
@@ -63,9 +67,20 @@ def drift(record: WindowRecord) -> Judged:
             )
             for kind, names in kinds.items()
         },
+        lingering=_lingering(record),
         describe=lambda names: _description(record, names),
         evidence=lambda names: _evidence(record, names),
     )
+
+
+def _lingering(record: WindowRecord) -> dict[str, frozenset[str]]:
+    """Columns that still stand out: a drift at its threshold comes and goes by chance."""
+    found: dict[str, set[str]] = {}
+    for name, feature in record.features.items():
+        p_value = feature.get("p_value")
+        if p_value is not None and p_value <= LINGERING:
+            found.setdefault(kind_of(feature), set()).add(name)
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def _severity(kind: str, record: WindowRecord) -> str:

@@ -2,7 +2,8 @@
 
 An incident of a kind opens with the first window that finds it. It is told again only when it gets worse (the
 number of its features or its largest effect has doubled since it was told, or its severity rose) or after
-the re-notify interval, and is resolved after ``resolve_after`` windows in a row without it. A window without
+the re-notify interval, and is resolved after ``resolve_after`` windows in a row without it; a column that
+still stands out a little keeps it open. A window without
 enough data neither confirms nor ends it. All times are event time, so a replay gives the same notifications.
 """
 
@@ -57,6 +58,10 @@ class IncidentBook:
         """The open incidents, to be stored."""
         return [self._open[kind] for kind in sorted(self._open)]
 
+    def is_open(self, kind: str) -> bool:
+        """Whether an incident of the kind is firing."""
+        return kind in self._open
+
     def update(self, record: WindowRecord) -> list[Alert]:
         """Take in the verdict on the next window; the notifications it causes, in a fixed order."""
         return [] if record.status == "not_enough_data" else self.observe(drift(record))
@@ -95,6 +100,9 @@ class IncidentBook:
 
     def _calm(self, kind: str, judged: Judged) -> Alert | None:
         held = self._open[kind]
+        if not judged.lingering.get(kind, frozenset()).isdisjoint(held.features):
+            held.quiet = 0
+            return None
         held.quiet += 1
         if held.quiet < self.policy.resolve_after:
             return None

@@ -7,24 +7,24 @@ judged together with the next ones. Pure and deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from detectors.estimation.degradation import Degradation, PerformanceMonitor
-from detectors.estimation.disagreement import Disagreement, disagreement
-from detectors.estimation.estimator import Estimate
 from detectors.estimation.table import PerformanceEntry
 from detectors.estimation.track_record import TrackRecord
 from detectors.performance import PerformanceCounts
 from stream.alerts import Alert
+from stream.contradiction import LOOKBACKS, Compared, strongest, together
 from stream.coverage import Coverage, CoverageState
 from stream.findings import Finding, Judged
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
 from stream.outcome_panes import StratumOutcomes
 from stream.performance_records import LabelRules, PastEstimate
 
+LASTING = 0.5
 PERFORMANCE_DROP, CONCEPT_DRIFT = "performance_drop", "concept_drift"
 
 
@@ -36,6 +36,7 @@ class JudgeState(msgspec.Struct, array_like=True):
     track_record: bytes
     pending: bytes
     estimates: list[PastEstimate]
+    recent: list[Compared]
     coverage: CoverageState
     incidents: list[Incident]
 
@@ -74,6 +75,7 @@ class OutcomeJudge:
         self._track_record = TrackRecord()
         self._pending = PerformanceCounts.empty(rules.spec)
         self._estimates: list[PastEstimate] = []
+        self._recent: list[Compared] = []
         self._coverage = Coverage(arl=arl, min_predictions=min_labels)
         self._book = IncidentBook(policy)
         self.judged_ms = 0
@@ -114,19 +116,27 @@ class OutcomeJudge:
             "labels": labels,
         }
         findings: dict[str, Finding] = {}
-        if degradation.degraded:
+        if degradation.degraded or self._lasts(PERFORMANCE_DROP, degradation.surprise):
             findings[PERFORMANCE_DROP] = _drop(self.metric, degradation)
             evidence |= {"how": list(degradation.looks), "loss": degradation.loss, "slope": degradation.slope}
-        expected = _together(estimates)
+        expected = together(estimates)
         if expected is not None:
-            verdict = disagreement(
-                self.metric, expected, value, labels, arl=self._arl, min_effect=self.rules.min_effect
-            )
             self._track_record.add(self.metric, expected, value, labels=labels)
             evidence |= {"estimated": expected.value, "track_record": self.trust()}
-            if verdict.disagrees:
-                findings[CONCEPT_DRIFT] = _contradiction(self.metric, verdict, value - expected.value)
+            self._recent = [*self._recent, Compared(value, labels, PastEstimate.of(expected))][
+                -LOOKBACKS[-1] :
+            ]
+            verdict = strongest(self.metric, self._recent, arl=self._arl, min_effect=self.rules.min_effect)
+            if verdict.disagrees or self._lasts(CONCEPT_DRIFT, abs(verdict.z) / verdict.critical):
+                severity = "page" if verdict.worse else "ticket"
+                findings[CONCEPT_DRIFT] = Finding(
+                    names=[self.metric], effect=abs(value - expected.value), severity=severity
+                )
         return findings, evidence
+
+    def _lasts(self, kind: str, surprise: float) -> bool:
+        """Whether an incident goes on: half of what it takes to begin one, so that noise does not end it."""
+        return surprise > LASTING and self._book.is_open(kind)
 
     def trust(self) -> dict[str, Any] | None:
         """How far estimates were from the truth so far; None before the first window with labels."""
@@ -163,6 +173,7 @@ class OutcomeJudge:
             self._track_record.to_bytes(),
             self._pending.to_bytes(),
             self._estimates,
+            self._recent,
             self._coverage.state,
             self._book.snapshot(),
         )
@@ -173,7 +184,7 @@ class OutcomeJudge:
         self._monitor = PerformanceMonitor.from_bytes(state.monitor, self._entry, **options)
         self._track_record = TrackRecord.from_bytes(state.track_record)
         self._pending = PerformanceCounts.from_bytes(state.pending, self.rules.spec)
-        self._estimates = state.estimates
+        self._estimates, self._recent = state.estimates, state.recent
         self._coverage.state = state.coverage
         self._book = IncidentBook(self._book.policy, state.incidents)
         self.judged_ms = state.judged_ms
@@ -181,29 +192,6 @@ class OutcomeJudge:
 
 def _drop(metric: str, degradation: Degradation) -> Finding:
     return Finding(names=[metric], effect=abs(degradation.loss), severity="page")
-
-
-def _contradiction(metric: str, verdict: Disagreement, difference: float) -> Finding:
-    return Finding(names=[metric], effect=abs(difference), severity="page" if verdict.worse else "ticket")
-
-
-def _together(estimates: Sequence[PastEstimate]) -> Estimate | None:
-    """The estimate of several slices together, each with the weight of its rows."""
-    rows = sum(each.n for each in estimates)
-    if not rows:
-        return None
-
-    def mean(values: Sequence[float]) -> float:
-        return sum(v * each.n for v, each in zip(values, estimates, strict=True)) / rows
-
-    error = mean([each.model_error for each in estimates])  # of the same reference: it does not average out
-    return Estimate(
-        value=mean([each.value for each in estimates]),
-        standard_error=error,
-        row_variance=mean([each.row_variance for each in estimates]),
-        model_error=error,
-        n=rows,
-    )
 
 
 def _description(evidence: Mapping[str, Any]) -> str:

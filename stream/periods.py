@@ -51,10 +51,9 @@ class PeriodComparison:
         options: Mapping[str, Any],
     ) -> None:
         self._name = (_HOUR, *name, reference.fingerprint)
-        hours = entries_of(memory, *self._name)
-        self._previous = PreviousPeriods(
-            reference, tuple(periods), slide_ms=slide_ms, hours=hours, **dict(options)
-        )
+        self._reference = reference
+        self._options = {"slide_ms": slide_ms, "hours": entries_of(memory, *self._name), **options}
+        self._previous = PreviousPeriods(reference, tuple(periods), **self._options)
         self._book = IncidentBook(policy)
 
     def judge(self, counts: Counts, *, start_ms: int) -> dict[str, Verdict]:
@@ -82,7 +81,8 @@ class PeriodComparison:
 
     def restore(self, state: PeriodState) -> None:
         """Take up a snapshot. Raises :class:`detectors.DetectorError` when its bytes fail a check."""
-        self._previous.restore(state.hour)
+        periods = self._previous.periods
+        self._previous = PreviousPeriods.from_bytes(state.hour, self._reference, periods, **self._options)
         self._book = IncidentBook(self._book.policy, state.incidents)
 
 

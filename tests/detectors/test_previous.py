@@ -72,9 +72,10 @@ def test_it_goes_on_from_its_bytes_at_any_slice(reference: Reference) -> None:
     stored: dict[int, bytes] = {}
     state: bytes | None = None
     for start_ms, counts in slices(reference, 4, 3, 1):
-        restored = periods(reference, "yesterday", min_samples=400, hours=stored)
+        options = {"slide_ms": SLIDE_MS, "min_samples": 400, "hours": stored}
+        restored = PreviousPeriods(reference, ("yesterday",), **options)
         if state is not None:
-            restored.restore(state)
+            restored = PreviousPeriods.from_bytes(state, reference, ("yesterday",), **options)
         assert restored.update_counts(counts, timestamp_ms=start_ms) == straight.update_counts(
             counts, timestamp_ms=start_ms
         )
@@ -101,4 +102,4 @@ def test_wrong_input_is_told(reference: Reference) -> None:
     with pytest.raises(MismatchError, match="do not fit bins of shape"):
         reference.rebased(other.counts, windows=1)
     with pytest.raises(MismatchError, match="start anew"):
-        periods(other).restore(periods(reference).to_bytes())
+        PreviousPeriods.from_bytes(periods(reference).to_bytes(), other, ("yesterday",), slide_ms=SLIDE_MS)

@@ -21,7 +21,7 @@ def record(index: int, effects: dict[str, float], *, status: str = "", **feature
             "threshold": 0.1,
             "psi": 0.3,
             "role": roles.get(name, "feature"),
-            "drifted": True,
+            "drifted": status != "ok",
             **feature,
         }
         for name, effect in effects.items()
@@ -35,7 +35,7 @@ def record(index: int, effects: dict[str, float], *, status: str = "", **feature
         n=100,
         status=status or ("drift" if effects else "ok"),
         severity="ticket" if effects else "none",
-        drifted=list(effects),
+        drifted=list(effects) if status != "ok" else [],
         features=features,
     )
 
@@ -51,6 +51,16 @@ def test_one_change_is_one_incident() -> None:
     steady = {"age": 0.5}
     told = run(IncidentBook(POLICY), {}, steady, steady, steady, {}, {}, {})
     assert told == [[], [("data_drift", "firing")], [], [], [], [("data_drift", "resolved")], []]
+
+
+def test_a_change_at_its_threshold_is_one_incident() -> None:
+    book = IncidentBook(POLICY)
+    told = []
+    for index, p_value in enumerate([1e-6, 1e-3, 5e-3, 1e-6, 1e-3, 0.2, 0.7]):
+        status = "drift" if p_value < 1e-4 else "ok"
+        alerts = book.update(record(index, {"age": 0.11}, status=status, p_value=p_value))
+        told.append([alert.status for alert in alerts])
+    assert told == [["firing"], [], [], [], [], [], ["resolved"]]
 
 
 def test_one_quiet_window_does_not_resolve() -> None:
