@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stream.learning_sightings import LearningMetrics
 from stream.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,7 @@ def rules(kind: str) -> list[dict[str, Any]]:
 
 def exported() -> set[str]:
     metrics = Metrics(models=["m"], topics=["t"])
+    LearningMetrics(metrics.registry, models=("m",), topics=("t",))
     names: set[str] = {"up"}
     for family in metrics.registry.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
