@@ -115,12 +115,11 @@ def _table(judged: Judged, prediction: Source | None, grouped: Grouped) -> Outco
     group = grouped.group
     outcomes = merged(grouped.outcomes) if judged.spec.task == "binary" else grouped.outcomes
     sums = np.stack([np.bincount(group, weights=u, minlength=groups) for u in outcomes.T], axis=1)
-    products = np.empty((groups, width, width))
-    for i in range(width):
-        for j in range(i, width):
-            weights = outcomes[:, i] * outcomes[:, j]
-            products[:, i, j] = np.bincount(group, weights=weights, minlength=groups)
-            products[:, j, i] = products[:, i, j]
+    pairs = zip(*np.triu_indices(width), strict=True)
+    products = np.stack(
+        [np.bincount(group, weights=outcomes[:, i] * outcomes[:, j], minlength=groups) for i, j in pairs],
+        axis=1,
+    )
     probability = bool(np.all((grouped.score >= 0.0) & (grouped.score <= 1.0) | np.isnan(grouped.score)))
     return OutcomeTable(
         score=judged.score,

@@ -46,7 +46,8 @@ class OutcomeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     predicted
         Class of each value cell of the prediction column, -1 for none.
     rows, sums, products
-        By group: rows ``(G,)``; sums of the outcomes ``(G, V)``; sums of their products ``(G, V, V)``.
+        By group: rows ``(G,)``; sums of the outcomes ``(G, V)``; sums of their products, the upper
+        triangle alone, ``(G, V (V + 1) / 2)``.
     inside
         By score cell: chance that of a positive and a negative in it the positive has the higher score.
     wrong
@@ -107,10 +108,13 @@ class PerformanceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return rows ``(G,)``, sums ``(G, V)`` and products ``(G, V, V)``."""
         groups, width = self.table.score_cells * self.classes, STORED[self.spec.task]
+        products, upper = np.zeros((groups, width, width)), np.triu_indices(width)
+        products[:, upper[0], upper[1]] = np.array(self.table.products).reshape(groups, -1)
+        products[:, upper[1], upper[0]] = products[:, upper[0], upper[1]]
         return (
             np.array(self.table.rows, dtype=np.float64),
             np.array(self.table.sums).reshape(groups, width),
-            np.array(self.table.products).reshape(groups, width, width),
+            products,
         )
 
 
@@ -127,7 +131,7 @@ def check_entry(entry: PerformanceEntry, value_cells: dict[str, int]) -> None:
     lengths: dict[str, tuple[Any, int]] = {
         "rows": (table.rows, groups),
         "sums": (table.sums, groups * stored),
-        "products": (table.products, groups * stored * stored),
+        "products": (table.products, groups * stored * (stored + 1) // 2),
         "explained": (table.explained, groups * width if table.corrections else 0),
         "wrong": (table.wrong, entry.classes**2 if entry.spec.task == "multiclass" else 0),
         "inside": (table.inside, table.score_cells if entry.spec.task == "binary" else 0),
