@@ -27,6 +27,7 @@ from stream.join_packing import block_span_ms
 
 _RANKED = Struct(">d")
 _Prediction = tuple[int, int, float, float]  # ts_ms, stratum, prediction, score
+_Block = tuple[int, int]  # length in ms, number
 _NO_LABEL = (False, np.nan, 0, np.nan)
 
 
@@ -66,7 +67,10 @@ class _Entry:
 class _Joined:
     """All state of one model."""
 
-    entries: dict[int, dict[int, _Entry]] = field(default_factory=dict)  # by key, then by block
+    entries: dict[int, dict[_Block, _Entry]] = field(default_factory=dict)  # by key, then by block
+    spans_ms: list[int] = field(
+        default_factory=list
+    )  # of blocks: more than one after a change of the horizon
     early: dict[int, list[_Label]] = field(default_factory=dict)
     journal: list[tuple[Any, ...]] = field(default_factory=list)
     base: int = 0
@@ -99,6 +103,7 @@ class MemoryJoin:
         held = self._of(model)
         before = dict(held.counts)
         span_ms = block_span_ms(horizon_ms)
+        held.spans_ms = [span_ms, *(span for span in held.spans_ms if span != span_ms)]
         if predictions is not None:
             columns = (predictions.key, predictions.ts_ms, predictions.stratum)
             values = (predictions.prediction, predictions.score)
@@ -107,7 +112,7 @@ class MemoryJoin:
         if labels is not None:
             columns_of_labels = (labels.key, labels.ts_ms, labels.label, labels.supersedes, labels.value)
             for key, *row in zip(*(c.tolist() for c in columns_of_labels), strict=True):
-                _label(held, key, _Label.of(*row), span_ms, horizon_ms)
+                _label(held, key, _Label.of(*row), horizon_ms)
         return JoinCounts(*(held.counts[name] - before[name] for name in JoinCounts._fields))
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
@@ -152,14 +157,13 @@ class MemoryJoin:
 
 def _predict(held: _Joined, key: int, prediction: _Prediction, span_ms: int, horizon_ms: int) -> None:
     blocks = held.entries.setdefault(key, {})
-    block = prediction[0] // span_ms
-    entry = blocks.get(block)
+    entry = next((blocks[b] for s in held.spans_ms if (b := (s, prediction[0] // s)) in blocks), None)
     if entry is not None:
         if not entry.reused and _differs(entry.prediction, prediction):
             entry.reused = True
             held.count("reused")
         return
-    entry = blocks[block] = _Entry(prediction)
+    entry = blocks[span_ms, prediction[0] // span_ms] = _Entry(prediction)
     held.count("predictions")
     if key in held.early:
         _take_early(held, key, entry, horizon_ms)
@@ -191,9 +195,9 @@ def _take_early(held: _Joined, key: int, entry: _Entry, horizon_ms: int) -> None
     held.count("early_joined")
 
 
-def _label(held: _Joined, key: int, label: _Label, span_ms: int, horizon_ms: int) -> None:
+def _label(held: _Joined, key: int, label: _Label, horizon_ms: int) -> None:
     late: _Entry | None = None
-    for entry in _in_reach(held.entries.get(key, {}), label.ts_ms, span_ms, horizon_ms):
+    for entry in _in_reach(held, key, label.ts_ms, horizon_ms):
         if label.ts_ms > entry.prediction[0] + horizon_ms:
             late = entry
         elif label.ts_ms >= entry.prediction[0] - horizon_ms:
@@ -210,13 +214,18 @@ def _label(held: _Joined, key: int, label: _Label, span_ms: int, horizon_ms: int
         held.count("after_horizon")
 
 
-def _in_reach(blocks: dict[int, _Entry], ts_ms: int, span_ms: int, horizon_ms: int) -> list[_Entry]:
+def _in_reach(held: _Joined, key: int, ts_ms: int, horizon_ms: int) -> list[_Entry]:
     """Entries of an id: from the label's own block to older ones, then to newer ones."""
-    here = ts_ms // span_ms
-    oldest, newest = (ts_ms - 2 * horizon_ms) // span_ms, (ts_ms + horizon_ms) // span_ms
-    order = [b for b in sorted(blocks, reverse=True) if oldest <= b <= here]
-    order += [b for b in sorted(blocks) if here < b <= newest]
-    return [blocks[b] for b in order]
+    blocks = held.entries.get(key, {})
+    order: list[_Block] = []
+    for span in held.spans_ms if blocks else ():
+        here = ts_ms // span
+        oldest, newest = (ts_ms - 2 * horizon_ms) // span, (ts_ms + horizon_ms) // span
+        numbers = [number for its_span, number in blocks if its_span == span and oldest <= number <= newest]
+        if len(numbers) > 1:
+            numbers.sort(key=lambda number: (number > here, abs(number - here)))
+        order += [(span, number) for number in numbers]
+    return [blocks[block] for block in order]
 
 
 def _improve(held: _Joined, entry: _Entry, label: _Label) -> None:

@@ -28,7 +28,7 @@ from stream.keys import ModelKeys
 
 log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
-JOIN = (_LUA / "join.lua").read_text()
+JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
 STRATA = (_LUA / "strata.lua").read_text()
 ROWS_PER_CALL = 2000
 CALLS_PER_PIPELINE = 16

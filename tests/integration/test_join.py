@@ -163,6 +163,18 @@ def test_labels_find_predictions_of_every_block_in_the_horizon(store: Store) -> 
     assert join(store, labels(*((key, 0, 1.0) for key in range(41)))) == JoinCounts()
 
 
+def test_a_changed_horizon_keeps_what_is_pending(store: Store) -> None:
+    early, late = predictions((1, 0), (2, 0)), predictions((1, 5), (3, 5))
+    store.joins.join("m", early, None, horizon_ms=HORIZON)
+    longer = 3 * HORIZON
+    assert store.joins.join("m", early, None, horizon_ms=longer) == JoinCounts()
+    assert store.joins.join("m", late, None, horizon_ms=longer) == JoinCounts(predictions=1, reused=1)
+    after = labels((1, 2 * HORIZON, 1.0), (3, 2 * HORIZON, 1.0))
+    assert store.joins.join("m", None, after, horizon_ms=longer) == JoinCounts(joined=2)
+    assert store.joins.join("m", None, labels((2, 9, 1.0)), horizon_ms=HORIZON) == JoinCounts(joined=1)
+    assert sorted(journal(store)["ts_ms"].tolist()) == [T0] * 4 + [T0 + 5] * 2
+
+
 def test_an_id_used_for_other_contents_keeps_the_first(store: Store) -> None:
     join(store, predictions((1, 0)))
     other = predictions((1, 0), score=0.5)
