@@ -7,7 +7,8 @@ and prints one table each for
 * detection: share of the runs in which the drifted column was named within 10 windows (20 for ramps), and the
   median and 95 % delay in windows; wrong names per alarm; what an ended drift leaves; pages;
 * CPU time of a window;
-* error streams: false alarms per million labels, share of the runs with an alarm, median delay in labels;
+* streams of errors and of real values, ours and river's detectors side by side: false alarms per million
+  labels or 10,000 values, share of the runs with an alarm, median delay;
 * with ``--data DIR``, the same on the real streams found there.
 
 With ``--peers`` every table has rows for Evidently, NannyML, alibi-detect, river and plain tests too, on the
@@ -61,7 +62,7 @@ class Budget:
 def _run(seed: int, scale: float, data: Path | None, *, peers: bool, progress: Progress) -> dict[str, Any]:
     size, small = Size.of(scale), scale < SMALL
     if not peers:
-        judges = Judges(OwnPanel(), quality_peers_errors.OURS)
+        judges = Judges(OwnPanel(), quality_peers_errors.all_detectors(slow=False))
         return Bench(size, seed, data, judges, progress).run()
     with ExitStack() as stack:
         task = progress.add_task(f"Peers into {VENV}", total=1)

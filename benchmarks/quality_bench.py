@@ -17,6 +17,7 @@ from benchmarks.quality_judges import Alarms, Panel
 from benchmarks.quality_peers_errors import STATEMENTS, Detectors, delays, in_control, persistent
 from benchmarks.quality_real import replay, resampled, streams
 from benchmarks.quality_runs import detect, false_alarms, nulls, pages, recurring
+from benchmarks.quality_values import OURS, RIVER, SLOW_TITLE, STEPS, values_report
 from benchmarks.quality_world import World
 
 
@@ -29,6 +30,7 @@ class Size:
     many_columns: int
     labels: int
     error_runs: int
+    value_streams: int
     cost_windows: int
 
     @classmethod
@@ -39,7 +41,8 @@ class Size:
             repeats=max(round(20 * scale), 3),
             many_columns=max(round(6 * scale), 1),
             labels=max(round(1_000_000 * scale), 500_000),
-            error_runs=max(round(10 * scale), 4),
+            error_runs=max(round(20 * scale), 4),
+            value_streams=max(round(100 * scale), 20),
             cost_windows=max(round(20 * scale), 3),
         )
 
@@ -138,6 +141,15 @@ class Bench:
                 advance()
         return {"rules": STATEMENTS, "per_million": control, "ar1_rho.7_per_10000": lagged, "streams": found}
 
+    def values(self) -> dict[str, Any]:
+        """Return false alarms and delays on streams of real values, by detector."""
+        detectors = {**OURS, **RIVER}
+        if SLOW_TITLE not in self._detectors:
+            del detectors[SLOW_TITLE]
+        with self.step("Streams of values", STEPS) as advance:
+            size = self.size
+            return values_report(detectors, size.value_streams, size.error_runs, self.rng(), advance)
+
     def run(self) -> dict[str, Any]:
         """Run everything."""
         report: dict[str, Any] = {"false_alarms": self.false_alarms(), "detection": self.detection()}
@@ -148,7 +160,7 @@ class Bench:
             advance()
             report["cpu_ms"] = costs(self.rng(), self.size.cost_windows)
             advance()
-        return {**report, "real": self.real(), "errors": self.errors()}
+        return {**report, "real": self.real(), "errors": self.errors(), "values": self.values()}
 
 
 def _summaries(alarms: Mapping[str, Alarms]) -> dict[str, Any]:

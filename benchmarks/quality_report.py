@@ -47,6 +47,7 @@ def grids(report: Mapping[str, Any]) -> Iterator[Grid]:
     if report["real"]:
         yield _real(report["real"])
     yield _errors(report["errors"])
+    yield _values(report["values"])
     yield _cost(report)
 
 
@@ -66,8 +67,9 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     for rule, statement in {**report["rules"], **peers.get("rules", {})}.items():
         yield f"{rule}: {statement}"
     yield f"error streams, driftstream: {report['errors']['rules']['driftstream']}"
+    yield f"streams of values, driftstream: {report['values']['rule']}"
+    yield f"errors and values, river: {report['errors']['rules']['river']}"
     if peers:
-        yield f"error streams, river: {report['errors']['rules']['river']}"
         yield from _checked(peers)
     yield f"seed {report['seed']}, scale {report['scale']:g}, {report['seconds']:g} s"
 
@@ -169,6 +171,8 @@ def _errors(errors: Mapping[str, Any]) -> Grid:
             *[_found(found[name]) if name in found else NONE for found in drifting.values()],
             str(early) if any(name in found for found in drifting.values()) else NONE,
         ]
+    ratios = [_ratio(found) for found in drifting.values()]
+    rows["ours / ADWIN"] = [*[NONE] * (len(control) + 1), *ratios, NONE]
     columns = [*[f"{rate} FA/1M" for rate in control], "rho .7 FA/10k", *drifting, "early alarms"]
     runs = next(iter(next(iter(drifting.values())).values()))["runs"]
     return Grid(
@@ -177,6 +181,31 @@ def _errors(errors: Mapping[str, Any]) -> Grid:
         columns,
         rows,
     )
+
+
+def _values(values: Mapping[str, Any]) -> Grid:
+    still, moved = values["per_10000"], values["streams"]
+    rows = {}
+    for name in _all(still):
+        early = sum(found[name]["early_alarms"] for found in moved.values() if name in found)
+        rows[name] = [
+            *[f"{found[name]:g}" for found in still.values()],
+            *[_found(found[name]) if name in found else NONE for found in moved.values()],
+            str(early) if any(name in found for found in moved.values()) else NONE,
+        ]
+    rows["ours / ADWIN"] = [*[NONE] * len(still), *[_ratio(found) for found in moved.values()], NONE]
+    runs = next(iter(next(iter(moved.values())).values()))["runs"]
+    return Grid(
+        f"Streams of values: false alarms per 10,000 values (FA); % found / median delay, {runs} runs",
+        "detector",
+        [*[f"{title} FA" for title in still], *moved, "early alarms"],
+        rows,
+    )
+
+
+def _ratio(found: Mapping[str, Any]) -> str:
+    ours, adwin = (found.get(name, {}).get("median_delay") for name in ("driftstream", "river ADWIN"))
+    return f"{ours / adwin:.2f}" if ours and adwin else NONE
 
 
 def _cost(report: Mapping[str, Any]) -> Grid:

@@ -50,6 +50,13 @@ def report():
             "ar1_rho.7_per_10000": {"driftstream": 0.2},
             "streams": {"+3 pt": {"driftstream": stream}, "+5 pt": {"driftstream": stream}},
         },
+        "values": {
+            "rule": "means",
+            "per_10000": {"normal": {"driftstream": 0.1, "river ADWIN": 16.5, "river KSWIN": 70.0}},
+            "streams": {
+                "normal +1 sd": {"driftstream": stream, "river ADWIN": {**stream, "median_delay": 100}}
+            },
+        },
         "peers": {
             "versions": {"lib": "1.2"},
             "rules": {"theirs": "what theirs is"},
@@ -63,12 +70,19 @@ def report():
 def test_every_table_has_a_row_a_rule_and_a_cell_a_column(report):
     tables = list(grids(report))
     assert all(len(cells) == len(grid.columns) for grid in tables for cells in grid.rows.values())
-    false_alarms, detection, real, errors, cost = (grid.rows for grid in tables)
+    false_alarms, detection, real, errors, values, cost = (grid.rows for grid in tables)
     assert false_alarms == {"(windows)": ["40", "8"], "ours": ["0", "125"], "theirs": ["250", "–"]}
     assert detection == {"ours": ["0", "75/1/2.8", "0.20"], "theirs": ["250", "0", "–"]}
     assert real == {"ours": ["0/5 d1 p2", "4/5", "0/5 not found"]}
     assert errors["driftstream"] == ["0", "0.2", "50/120", "50/120", "4"]
     assert errors["river KSWIN"] == ["20", "–", "–", "–", "–"]
+    assert errors["ours / ADWIN"] == ["–", "–", "–", "–", "–"]
+    assert values == {
+        "driftstream": ["0.1", "50/120", "2"],
+        "river ADWIN": ["16.5", "50/100", "2"],
+        "river KSWIN": ["70", "–", "–"],
+        "ours / ADWIN": ["–", "1.20", "–"],
+    }
     assert cost == {"driftstream, counts": ["1.25"], "lib itself, raw rows": ["900"]}
 
 
@@ -79,12 +93,14 @@ def test_the_lines_state_rules_versions_differences_and_the_seed(report):
         "theirs: what theirs is",
         "lib 1.2 itself on 9 of these windows: same columns and same verdict in 8",
         "differs: n1k: lib names ['a'], ours {'theirs': []}",
-        "error streams, river: river 9.9",
+        "error streams, driftstream: errors",
+        "streams of values, driftstream: means",
+        "errors and values, river: river 9.9",
         "seed 7, scale 0.5, 1.5 s",
     ):
         assert part in said
     del report["peers"]
-    assert not any("river" in line or "lib" in line for line in lines(report))
+    assert not any("lib" in line for line in lines(report))
 
 
 def test_markdown_is_a_table_of_github(report):
