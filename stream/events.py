@@ -54,7 +54,9 @@ class InferenceEvent(Struct, kw_only=True, omit_defaults=True):
     segments: Annotated[
         dict[str, str | None] | None, Meta(description="Name to string; only declared segments are kept.")
     ] = None
-    variant: Annotated[str | None, Meta(description="live, shadow, canary, A, B, ...; only live is traffic.")] = "live"
+    variant: Annotated[
+        str | None, Meta(description="live, shadow, canary, A, B, ...; only live is traffic.")
+    ] = "live"
     measures: Annotated[
         dict[str, float | None] | None,
         Meta(description="Name to number: latency_ms, cost_usd, tokens_in, ..."),
