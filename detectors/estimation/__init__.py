@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from detectors.estimation.degradation import Degradation, PerformanceMonitor
 from detectors.estimation.disagreement import LOWER_IS_BETTER, Disagreement, disagreement
+from detectors.estimation.disagreement_monitor import DisagreementMonitor
 from detectors.estimation.estimator import Estimate, Estimator
 from detectors.estimation.table import MetricVariation, PerformanceEntry
 from detectors.estimation.track_record import Score, TrackRecord
@@ -17,6 +18,7 @@ __all__ = [
     "LOWER_IS_BETTER",
     "Degradation",
     "Disagreement",
+    "DisagreementMonitor",
     "Estimate",
     "Estimator",
     "MetricVariation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from scipy.special import ndtri
@@ -70,15 +71,20 @@ def disagreement(
     """
     if not arl > 1 or looks < 1 or not min_effect >= 0:
         raise ValueError(f"arl is {arl}, looks {looks}, min_effect {min_effect}: give > 1, >= 1, >= 0")
-    difference = realized - estimate.value
-    tolerated = min_effect * max(1.0 if _is_share(metric) else abs(estimate.value), 1e-300)
+    tolerated = tolerance(metric, estimate, min_effect)
+    return judge(metric, realized - estimate.value, estimate.error_for(labels), tolerated, arl * looks)
+
+
+def tolerance(metric: str, estimate: Estimate, min_effect: float) -> float:
+    """Return the tolerated difference in units of the metric."""
+    relative = metric in {"log_loss", "mae", "rmse", "mape", "bias"}
+    return min_effect * (abs(estimate.value) if relative else 1.0)
+
+
+def judge(metric: str, difference: float, error: float, tolerated: float, looks: float) -> Disagreement:
+    """Judge a difference with a standard error at one false alarm in so many looks."""
     beyond = max(abs(difference) - tolerated, 0.0)
-    error = max(estimate.error_for(labels), 1e-300)
-    z = beyond / error if difference > 0 else -beyond / error
-    critical = float(-ndtri(0.5 / (arl * looks)))
+    z = math.copysign(beyond / max(error, 1e-300), difference)
+    critical = float(-ndtri(0.5 / looks))
     worse = difference > 0 if metric in LOWER_IS_BETTER else difference < 0
     return Disagreement(z, critical, abs(z) > critical, metric != "bias" and worse and beyond > 0)
-
-
-def _is_share(metric: str) -> bool:
-    return metric not in {"log_loss", "mae", "rmse", "mape", "bias"}

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from detectors import CorruptBytes, Reference
-from detectors.estimation import Estimate, Estimator, TrackRecord, disagreement
+from detectors.estimation import DisagreementMonitor, Estimate, Estimator, TrackRecord, disagreement
 
 CAR_LOAN = Path(__file__).parents[2].parent / "shared" / "data" / "nannyml_car_loan.parquet"
 ESTIMATE = Estimate(value=0.9, standard_error=0.01, row_variance=0.09, model_error=0.002, n=1000)
@@ -60,6 +60,46 @@ def test_thresholds_follow_the_arl_and_the_looks():
 @pytest.mark.parametrize(("metric", "worse"), [("accuracy", False), ("log_loss", True), ("bias", False)])
 def test_which_way_is_worse_depends_on_the_metric(metric, worse):
     assert disagreement(metric, ESTIMATE, 1.1, 1000).worse is worse
+
+
+def follow(monitor, realized):
+    return [monitor.update(ESTIMATE, value, 1000) for value in realized]
+
+
+def test_a_small_difference_that_stays_is_found_over_several_windows():
+    rng = np.random.default_rng(2)
+    small = 0.9 - 0.027 + rng.normal(0, np.sqrt(0.09 / 1000), 16)
+    assert not any(disagreement("accuracy", ESTIMATE, value, 1000).disagrees for value in small)
+    assert follow(DisagreementMonitor("accuracy"), small)[-1].disagrees
+
+
+def test_agreeing_labels_stay_quiet_over_many_windows():
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        off = rng.normal(0, ESTIMATE.model_error)  # the reference's own error is there in every window
+        verdicts = follow(
+            DisagreementMonitor("accuracy"), 0.9 + off + rng.normal(0, np.sqrt(0.09 / 1000), 300)
+        )
+        assert not any(verdict.disagrees for verdict in verdicts)
+
+
+def test_an_ended_disagreement_clears_with_the_next_window():
+    monitor = DisagreementMonitor("accuracy")
+    assert follow(monitor, [0.8] * 16)[-1].disagrees
+    assert not follow(monitor, [0.9])[-1].disagrees
+
+
+def test_a_restored_monitor_goes_on():
+    realized = np.linspace(0.9, 0.85, 30)
+    monitor, verdicts = DisagreementMonitor("accuracy"), []
+    for value in realized:
+        verdicts.append(monitor.update(ESTIMATE, value, 1000))
+        monitor = DisagreementMonitor.from_bytes(monitor.to_bytes(), "accuracy")
+    assert verdicts == follow(DisagreementMonitor("accuracy"), realized)
+    with pytest.raises(CorruptBytes):
+        DisagreementMonitor.from_bytes(monitor.to_bytes()[:-1], "accuracy")
+    with pytest.raises(ValueError, match="leave such a window out"):
+        monitor.update(ESTIMATE, 0.9, 0)
 
 
 WINDOWS = [(0.90, 0.91), (0.90, 0.85), (0.92, 0.921), (0.88, 0.84)]
