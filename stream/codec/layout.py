@@ -135,7 +135,7 @@ def _boolean_places(reference: Reference) -> list[tuple[str, str]]:
 def _columns(reference: Reference, booleans: set[tuple[str, str]]) -> tuple[Column, ...]:
     triples = list(zip(reference.names, reference.roles, reference.kinds, strict=True))
     scores = sum(role == "score" for _, role, _ in triples)
-    positive = getattr(reference, "positive_class", None)
+    positive = _positive_class(reference)
     found = []
     for name, role, kind in triples:
         lookup = {} if kind == "numeric" else reference.binning.lookup(name)
@@ -143,3 +143,11 @@ def _columns(reference: Reference, booleans: set[tuple[str, str]]) -> tuple[Colu
         codes = codes_of(lookup, boolean=boolean)
         found.append(Column(name, role, kind, codes, boolean, positive if scores <= 1 else name))
     return tuple(found)
+
+
+def _positive_class(reference: Reference) -> str | None:
+    """Return the class that the score is about, where the reference knows it from labels."""
+    performance = reference.performance
+    if performance is None or performance.spec.task != "binary":
+        return None
+    return performance.spec.classes[performance.spec.positive_code]

@@ -131,3 +131,25 @@ def test_of_two_scores_the_positive_class_counts() -> None:
         found = predicted(spec, known, {"score": {"good": 0.7, "fraud": 0.3}})
         assert found.score.tolist() == [score]
         assert np.isnan(found.prediction).all()
+
+
+def test_of_an_object_of_scores_the_class_counts_that_the_score_is_about() -> None:
+    """Learned with the reference: low scores go with ``fraud``, so the score is that of ``good``."""
+    score = [i / 600 for i in range(600)]
+    known = Reference.build(
+        {"score": score, "label": ["fraud" if i < 300 else "good" for i in range(600)]},
+        window_rows=50,
+        label="label",
+    )
+    assert known.performance is not None
+    assert known.performance.spec.classes == ("fraud", "good")
+    found = predicted(known.performance.spec, known, {"score": {"fraud": 0.9, "good": 0.1}}, {"score": 0.3})
+    assert found.score.tolist() == [0.1, 0.3]
+    other = Reference.build(
+        {"score": score, "label": ["good" if i < 300 else "fraud" for i in range(600)]},
+        window_rows=50,
+        label="label",
+    )
+    assert other.performance is not None
+    found = predicted(other.performance.spec, other, {"score": {"fraud": 0.2, "good": 0.8}})
+    assert found.score.tolist() == [0.2]
