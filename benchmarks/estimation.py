@@ -14,8 +14,8 @@ Streams: car loan in its own order (reference 50,000 rows, then 25,000 clean and
 metrics of those chunks, and induced shifts: the reference's last 15,000 rows, which the estimator has not
 seen, drawn with weights that favour high or low values of one feature, exp(+-2 rank). Chunks of these share
 rows, so their differences are not independent. Always: a synthetic classifier whose score does not see one of
-its two causes, as it is, with either cause shifted by 0.7 sd, with another threshold, and with a change of
-concept, to which every estimate is blind.
+its two causes, as it is, with either cause shifted by 0.7 sd, where the unseen cause is in its top fifth,
+with another threshold, and with a change of concept, to which every estimate is blind.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy.special import ndtri
 
 from benchmarks.report import print_json
 from detectors import Reference
@@ -136,9 +137,11 @@ def _induced(known: pl.DataFrame, rng: np.random.Generator) -> dict[str, dict[st
     return results
 
 
-def _world(*, seen: float = 0.0, unseen: float = 0.0, threshold: float = 0.5, concept: float = 1.0) -> Draw:
+def _world(
+    *, seen: float = 0.0, unseen: float = 0.0, part: float = 1.0, threshold: float = 0.5, concept: float = 1.0
+) -> Draw:
     def draw(rng: np.random.Generator, n: int) -> Columns:
-        x, g = rng.normal(seen, 1, n), rng.normal(unseen, 1, n)
+        x, g = rng.normal(seen, 1, n), unseen + ndtri(1 - part * rng.random(n))
         score = 1 / (1 + np.exp(-1.4 * x))
         truth = rng.random(n) < 1 / (1 + np.exp(-(1.5 * concept * x + g)))
         return {
@@ -156,6 +159,7 @@ WORLDS = {
     "no drift": _world(),
     "seen cause +0.7 sd": _world(seen=0.7),
     "unseen cause +0.7 sd": _world(unseen=0.7),
+    "unseen cause, top fifth": _world(part=0.2),
     "threshold 0.65": _world(threshold=0.65),
     "concept change": _world(concept=0.4),
 }

@@ -27,6 +27,7 @@ _VERSION = 1
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
 TRENDS = (8, 16, 32, 64, 128)
 AGREEMENT = 2.5
+MIN_EFFECT = 0.005
 LEVEL_SHARE, TREND_SHARE, JUMP_SHARE = 0.4, 0.4, 0.2
 """Shares of the false alarms that each look may cause."""
 
@@ -102,7 +103,7 @@ class PerformanceMonitor:
         metric: str | None = None,
         *,
         arl: float = ARL,
-        min_effect: float = 0.01,
+        min_effect: float = MIN_EFFECT,
     ) -> None:
         self.metric = metric or ("mae" if entry.spec.task == "regression" else "accuracy")
         if self.metric not in entry.metrics or self.metric not in entry.variation:
@@ -206,7 +207,7 @@ class PerformanceMonitor:
         metric: str | None = None,
         *,
         arl: float = ARL,
-        min_effect: float = 0.01,
+        min_effect: float = MIN_EFFECT,
     ) -> PerformanceMonitor:
         """Read what :meth:`to_bytes` wrote. Raises :class:`CorruptBytes` for anything else."""
         monitor = cls(entry, metric, arl=arl, min_effect=min_effect)
