@@ -12,19 +12,18 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
 
-from stream.kafka_range import RangeReader, Stretch
-from stream.learning import UNNAMED_VERSION, LearnSpec, NotEnough, learn
+from stream.kafka_range import RangeReader
+from stream.learning import LearnSpec, NotEnough, learn
+from stream.learning_due import DueVersions, name_of, origin, span_of
 from stream.learning_range import read_range
-from stream.learning_sample import EventSample, Harvest, Span
+from stream.learning_sample import EventSample
 from stream.learning_sightings import LearningMetrics
 from stream.learning_store import Learned, LearningStore, Sighting
 from stream.pane_reader import PaneReader
 from stream.plans import INFERENCE, ReferencesByVersion, learning_models, limits_of
-from stream.settings import ModelSpec, Settings
-from stream.units import format_duration
+from stream.settings import Settings
 from stream.watermarks import WatermarkTracker
 
 log = logging.getLogger(__name__)
@@ -34,10 +33,14 @@ LEAST_SLICES = 20
 """A reference needs as many events as so many slices of ``min_samples``."""
 MOST_SPANS = 10
 """A version with too few events for so long is forgotten, and learned from when it is seen again."""
+STRAYS = 0.01
+"""Share of the events that may lie far before the others: a few old ones that were sent again."""
+LATE_START = 0.25
+"""Of the time: a version with next to no events in its first quarter is learned from when they begin."""
 MOST_REFERENCES = 20
 """Versions of a model that are kept; the one seen first goes."""
 
-_Due = Mapping[str, list[Sighting]]
+_Sightings = Mapping[str, list[Sighting]]
 
 
 class Learner:
@@ -120,7 +123,7 @@ class Learner:
         mine = {model: due[model] for model in due if self._lease(model)}
         try:
             if mine:
-                self._learn(mine)
+                self._learn(DueVersions(self.specs, mine))
         finally:
             for model in mine:
                 self._store.release(model, self._name)
@@ -133,19 +136,19 @@ class Learner:
         for model, sightings in pending.items():
             known = {each.version for each in self._learned[model]}
             for each in sightings:
-                if _named(each) in known:
+                if name_of(each) in known:
                     self._store.forget(model, each)
-            pending[model] = [each for each in sightings if _named(each) not in known]
+            pending[model] = [each for each in sightings if name_of(each) not in known]
         return pending
 
-    def _show(self, pending: _Due) -> None:
+    def _show(self, pending: _Sightings) -> None:
         for model, sightings in pending.items():
             states = Counter(each.reason or "warming_up" for each in sightings)
             if not sightings and not self._learned[model]:
                 states["no_events"] = 1
             self._metrics.learning(model, states)
 
-    def _due(self, pending: _Due) -> dict[str, list[Sighting]]:
+    def _due(self, pending: _Sightings) -> dict[str, list[Sighting]]:
         """Versions whose time has passed on the clock of all partitions; of a few models at a time."""
         if not any(pending.values()):
             return {}
@@ -154,7 +157,7 @@ class Learner:
             return {}
         due: dict[str, list[Sighting]] = {}
         for model, sightings in pending.items():
-            ended = [each for each in sightings if _span(self.specs[model], each).end_ms <= passed_ms]
+            ended = [each for each in sightings if span_of(self.specs[model], each).end_ms <= passed_ms]
             if ended and len(due) < MODELS_AT_ONCE:
                 due[model] = ended
         return due
@@ -173,61 +176,34 @@ class Learner:
     def _lease(self, model: str) -> bool:
         return self._store.lease(model, self._name, ttl_ms=LEASE_MS)
 
-    def _renew(self, due: _Due) -> None:
-        for model in due:
+    def _renew(self, models: Iterable[str]) -> None:
+        for model in models:
             self._lease(model)
 
-    def _learn(self, due: _Due) -> None:
-        started = time.monotonic()
+    def _learn(self, due: DueVersions) -> None:
+        started, topic = time.monotonic(), self._settings.topics.inference
+        harvest = due.harvest(limits_of(self._settings))
         with RangeReader(self._settings) as reader:
-            stretches = self._stretches(reader, due)
-            harvest = self._harvest(due)
-            oldest_ms = min(each.first_ms for sightings in due.values() for each in sightings)
+            bounds = reader.bounds(topic)
+            stretches = due.stretches(bounds, self._store.offsets(topic, [at.partition for at in bounds]))
             labels = read_range(
                 self._settings,
                 reader,
                 stretches,
                 harvest,
-                since_ms=oldest_ms,
+                since_ms=due.oldest_ms,
                 unless=self._stopping.is_set,
-                beat=lambda: self._renew(due),
+                beat=lambda: self._renew(due.sightings),
             )
         if self._stopping.is_set():
             return
         seconds = time.monotonic() - started
-        log.info('read again to learn models="%s" seconds="%.1f"', ",".join(due), seconds)
-        lost = any(each.begin > _first_offset(due, each.partition) for each in stretches)
-        for model, sightings in due.items():
-            for each in sightings:
-                sample = harvest.samples.get((model, each.version))
-                self._conclude(model, each, sample, labels.get(model), lost=lost)
-                self._lease(model)
-
-    def _stretches(self, reader: RangeReader, due: _Due) -> list[Stretch]:
-        """From where the versions were first seen to where the partitions are counted."""
-        topic = self._settings.topics.inference
-        bounds = reader.bounds(topic)
-        counted = self._store.offsets(topic, [each.partition for each in bounds])
-        seen = {p for sightings in due.values() for each in sightings for p in each.offsets}
-        return [
-            Stretch(
-                topic,
-                each.partition,
-                max(each.begin, _first_offset(due, each.partition)),
-                min(each.end, counted.get(each.partition, each.end)),
-            )
-            for each in bounds
-            if each.partition in seen
-        ]
-
-    def _harvest(self, due: _Due) -> Harvest:
-        specs = {model: self.specs[model] for model in due}
-        return Harvest(
-            {model: {each.version: _span(specs[model], each) for each in due[model]} for model in due},
-            slides_ms={model: spec.slide_ms for model, spec in specs.items()},
-            rows={model: spec.learn_rows for model, spec in specs.items()},
-            limits=limits_of(self._settings),
-        )
+        log.info('read again to learn models="%s" seconds="%.1f"', ",".join(due.sightings), seconds)
+        lost = due.lost(stretches)
+        for model, each in due:
+            sample = harvest.samples.get((model, each.version))
+            self._conclude(model, each, sample, labels.get(model), lost=lost)
+            self._renew(due.sightings)
 
     def _conclude(
         self,
@@ -240,7 +216,7 @@ class Learner:
     ) -> None:
         spec = self.specs[model]
         least = LEAST_SLICES * spec.min_samples
-        caveats = [_origin(spec, sighting)]
+        caveats = [origin(spec, sighting)]
         caveats += ["the oldest events had left the topic before they could be read"] if lost else []
         wanted = LearnSpec(
             model=model,
@@ -249,6 +225,8 @@ class Learner:
             most_features=self._settings.limits.features,
             caveats=caveats,
         )
+        if sample is not None and self._starts_late(model, sighting, sample):
+            return
         try:
             if sample is None:
                 raise NotEnough("too_few_rows", f"no events, at least {least} are needed")
@@ -256,7 +234,7 @@ class Learner:
         except NotEnough as exc:
             self._postpone(model, sighting, exc)
             return
-        learned = Learned(_named(sighting), sighting.first_ms, reference)
+        learned = Learned(name_of(sighting), sighting.first_ms, reference)
         if self._store.publish(model, learned, sighting):
             log.info(
                 'reference learned model="%s" version="%s" rows="%s" columns="%s" fingerprint="%s"',
@@ -265,6 +243,17 @@ class Learner:
             held = self._store.references(model)
             for each in held[: max(len(held) - MOST_REFERENCES, 0)]:
                 self._store.drop(model, each.version)
+
+    def _starts_late(self, model: str, sighting: Sighting, sample: EventSample) -> bool:
+        """Learn from later on where nearly all events came late: else the time would hold little of them."""
+        start_ms, span = sample.start_ms(STRAYS), span_of(self.specs[model], sighting)
+        if start_ms <= span.start_ms + LATE_START * (span.end_ms - span.start_ms):
+            return False
+        log.info(
+            'warm-up begins later model="%s" version="%s" from_ms="%s"', model, sighting.version, start_ms
+        )
+        self._store.begin_at(model, sighting.version, first_ms=start_ms, reason="late_start")
+        return True
 
     def _postpone(self, model: str, sighting: Sighting, reason: NotEnough) -> None:
         log.warning(
@@ -275,24 +264,3 @@ class Learner:
             self._store.forget(model, sighting)
             return
         self._store.postpone(model, sighting.version, spans=sighting.spans + 1, reason=reason.reason)
-
-
-def _named(sighting: Sighting) -> str:
-    return sighting.version or UNNAMED_VERSION
-
-
-def _span(spec: ModelSpec, sighting: Sighting) -> Span:
-    assert spec.learn_ms is not None
-    return Span(sighting.first_ms, sighting.first_ms + spec.learn_ms * sighting.spans)
-
-
-def _first_offset(due: _Due, partition: int) -> int:
-    offsets = [each.offsets.get(partition) for sightings in due.values() for each in sightings]
-    return min((offset for offset in offsets if offset is not None), default=0)
-
-
-def _origin(spec: ModelSpec, sighting: Sighting) -> str:
-    span = _span(spec, sighting)
-    start = datetime.fromtimestamp(span.start_ms / 1000, UTC).isoformat(timespec="seconds")
-    length = format_duration(span.end_ms - span.start_ms)
-    return f"learned from {length} of the live stream from {start}: what was wrong then counts as normal"

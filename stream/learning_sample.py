@@ -105,6 +105,15 @@ class EventSample:
         """Quantile of the events in the slides that have any, of all events: the median; 0 without events."""
         return int(np.quantile(list(self._slides.values()), share)) if self._slides else 0
 
+    def start_ms(self, share: float) -> int:
+        """Start of the slide before which at most ``share`` of all events happened; 0 without events."""
+        before = 0
+        for slide, size in sorted(self._slides.items()):
+            before += size
+            if before > share * self.total:
+                return slide * self._slide_ms
+        return 0
+
     def events(self) -> list[Sampled]:
         """Return the sample, smallest hash first: its first events are a sample too."""
         self._prune()

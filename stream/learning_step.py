@@ -20,6 +20,7 @@ from stream.store import ModelStore
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.0
+BACKOFF_S = 60.0
 Follower = Callable[[ReferencesByVersion], None]
 
 
@@ -32,8 +33,6 @@ class LearningStep:
         Of this worker.
     files
         References that the configuration names.
-    failed
-        Called with what broke the thread.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class LearningStep:
         files: ReferencesByVersion,
         stores: tuple[LearningStore, ModelStore],
         metrics: LearningMetrics,
-        failed: Callable[[str, BaseException], None],
     ) -> None:
         learning_store, model_store = stores
         self.sightings = Sightings(learning_store, settings.topics.inference, metrics)
@@ -57,7 +55,6 @@ class LearningStep:
             take_up=self._take_up,
         )
         self._files = files
-        self._failed = failed
         self._followers: list[Follower] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -103,6 +100,6 @@ class LearningStep:
                 self._learner.turn()
             except (redis.RedisError, DependencyError) as exc:
                 log.warning('learning waits reason="%s"', exc)
-            except BaseException as exc:  # a dead thread must end the process, whatever killed it
-                self._failed("learning", exc)
-                return
+            except Exception:  # whatever events hold: what is watched already goes on being watched
+                log.exception("learning broke, it is tried again")
+                self._stopping.wait(BACKOFF_S)

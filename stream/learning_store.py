@@ -109,6 +109,11 @@ class LearningStore:
             mapping={f"spans:{version}": str(spans), f"reason:{version}": reason},
         )
 
+    def begin_at(self, model: str, version: str, *, first_ms: int, reason: str) -> None:
+        """Learn a version from this event time on, later than the first that was seen, and note why."""
+        fields = {_first(version): str(first_ms), f"spans:{version}": "1", f"reason:{version}": reason}
+        self.client.hset(self._keys(model).learning, mapping=fields)
+
     def forget(self, model: str, sighting: Sighting) -> None:
         """Drop a sighting: the version is learned from when it is seen next."""
         self.client.hdel(self._keys(model).learning, *_fields(sighting))

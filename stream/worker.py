@@ -204,7 +204,6 @@ class Worker:
             files=self.references,
             stores=(LearningStore(self._redis(), prefix=prefix), self._store()),
             metrics=LearningMetrics(self.metrics.registry, models=models, topics=topics),
-            failed=self._failed,
         ) as step:
             self._learning = step
             self.references = step.references()

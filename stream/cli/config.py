@@ -73,7 +73,9 @@ def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) ->
         found = [{"model": model, "version": version} for model, version in references]
         print_json({"valid": True, "file": settings.where(), "references": found})
         return
-    typer.echo(f"{settings.where()} is valid; references: {', '.join(' '.join(key) for key in references)}")
+    named = [" ".join(key) for key in references]
+    named += [f"{name} learns" for name in settings.models if settings.model_spec(name).learn_ms is not None]
+    typer.echo(f"{settings.where()} is valid; references: {', '.join(named)}")
 
 
 def _said(model: dict[str, Any]) -> dict[str, Any]:

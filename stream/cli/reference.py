@@ -1,4 +1,4 @@
-"""``driftstream reference build|show|export``: the distribution that live windows are compared with."""
+"""``driftstream reference``: the distributions that live windows are compared with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream.cli.options import ConfigOption, Output, OutputOption, print_json
 if TYPE_CHECKING:
     from detectors import Reference
 
-app = typer.Typer(help="Build and show references.", no_args_is_help=True)
+app = typer.Typer(help="Build, show and keep references.", no_args_is_help=True)
 
 
 @app.command()
@@ -170,6 +170,26 @@ def export(
     found = _learned(config, model, model_version)
     write_whole(file, found.to_json())
     typer.echo(f"{found.model} {found.version} ({found.fingerprint}) written to {file}")
+
+
+@app.command()
+def forget(
+    model: Annotated[str, typer.Argument(help="A model that learns its references.")],
+    *,
+    model_version: Annotated[str | None, typer.Option(help="Version of it; default the newest.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Drop a learned reference: its version warms up again, from the events that come now.
+
+    For a warm-up that turns out to have been no good example. To keep what was learned, export it first.
+    """
+    from stream.cli.reference_stream import forget_learned, learned_versions, one_of
+    from stream.settings import load_settings
+
+    settings = load_settings(config)
+    found = one_of(model, learned_versions(settings, model), model_version)
+    forget_learned(settings, model, str(found.version))
+    typer.echo(f"{model} {found.version} ({found.fingerprint}) is forgotten: it warms up again")
 
 
 def _learned(config: Path | None, model: str, version: str | None) -> Reference:

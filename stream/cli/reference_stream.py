@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stream.errors import ConfigError, DependencyError
@@ -13,11 +14,11 @@ from stream.settings import DEFAULT_SLIDE_MS
 from stream.units import parse_duration_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from detectors import Reference
     from stream.learning_sample import EventSample, Harvest
-    from stream.learning_store import Sighting
+    from stream.learning_store import LearningStore, Sighting
     from stream.settings import Settings
 
 EVER_MS = 2**53
@@ -128,26 +129,43 @@ def learned_versions(settings: Settings, model: str) -> dict[str, Reference]:
     DependencyError
         Redis cannot be reached.
     """
+    spec = settings.model_spec(model)
+    if spec.learn_ms is None:
+        raise ConfigError(f"{settings.where('models', model)}: {model} learns no references: it names files")
+    with _store(settings) as store:
+        learned, waiting = store.references(model), store.sightings([model])[model]
+    if not learned:
+        raise ConfigError(f"{model} has no reference yet: {_progress(waiting, spec.learn_ms)}")
+    return {each.version: each.reference for each in learned}
+
+
+def forget_learned(settings: Settings, model: str, version: str) -> None:
+    """Drop a learned reference; workers let go of it within a second.
+
+    Raises
+    ------
+    DependencyError
+        Redis cannot be reached.
+    """
+    with _store(settings) as store:
+        store.drop(model, version)
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[LearningStore]:
+    """Open the store; what Redis raises inside becomes a DependencyError."""
     from redis.exceptions import RedisError
 
     from stream.learning_store import LearningStore
     from stream.preflight import read_facts, redis_client
 
-    spec = settings.model_spec(model)
-    if spec.learn_ms is None:
-        raise ConfigError(f"{settings.where('models', model)}: {model} learns no references: it names files")
     with redis_client(settings) as client:
         read_facts(settings, client)
-        store = LearningStore(client, prefix=settings.redis.prefix)
         try:
-            learned = store.references(model)
-            waiting = store.sightings([model])[model]
+            yield LearningStore(client, prefix=settings.redis.prefix)
         except RedisError as exc:
             reason = str(exc).partition("\n")[0]
             raise DependencyError(f"Redis stopped answering: {reason}; ask again when it is back") from exc
-    if not learned:
-        raise ConfigError(f"{model} has no reference yet: {_progress(waiting, spec.learn_ms)}")
-    return {each.version: each.reference for each in learned}
 
 
 def one_of(model: str, versions: Mapping[str, Reference], version: str | None) -> Reference:
