@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -73,12 +74,14 @@ def in_batch(events: list[Event]) -> tuple[Outcomes, Counter[tuple[int, int]]]:
     """Outcomes and numbers of predictions, as one who has all rows at hand would count them."""
     outcomes: Outcomes = Counter()
     predictions: Counter[tuple[int, int]] = Counter()
+    labels: dict[int, list[L]] = defaultdict(list)
+    for e in events:
+        if isinstance(e, L):
+            labels[e.key].append(e)
     for p in (e for e in events if isinstance(e, P)):
         cell = (p.ts_ms // SLIDE * SLIDE, p.stratum)
         predictions[cell] += 1
-        near = [
-            e for e in events if isinstance(e, L) and e.key == p.key and abs(e.ts_ms - p.ts_ms) <= HORIZON
-        ]
+        near = [label for label in labels[p.key] if abs(label.ts_ms - p.ts_ms) <= HORIZON]
         if near:
             won = max(near, key=lambda label: label.rank)
             outcomes[*cell, p.prediction, p.score, won.label, won.value, won.ts_ms - p.ts_ms] += 1
@@ -201,3 +204,38 @@ def test_both_stores_make_the_same_transitions(
 
 def _sorted(store: Store) -> list[bytes]:
     return sorted(row.tobytes() for row in store.joins.journal("m", 10_000).transitions)
+
+
+@pytest.mark.services
+def test_workers_that_send_at_once_and_twice_join_once(
+    fresh: Callable[[], RedisStore], redis_url: str
+) -> None:
+    rng = random.Random(3)
+    moment = range(T0, T0 + HORIZON)
+    events: list[Event] = [P(key, rng.choice(moment), key % 2, 1.0, 0.5) for key in range(3000)]
+    events += [
+        L(key, rng.choice(moment), float(rng.random() < 0.5), False, None)
+        for key in range(3000)
+        for _ in range(2)
+    ]
+    store = fresh()
+
+    def worker(seed: int) -> None:
+        mine = random.Random(seed).sample(events, len(events))
+        with redis.Redis.from_url(redis_url) as client:
+            theirs = RedisStore(client, prefix=store.prefix)
+            for at in range(0, len(mine), 300):
+                send(theirs, mine[at : at + 300])
+
+    evaluation = Evaluation(store)
+    with ThreadPoolExecutor(3) as pool:
+        sending = [pool.submit(worker, seed) for seed in range(3)]
+        while not all(each.done() for each in sending):
+            evaluation.step(500, crash=rng.random() < 0.2)
+        for each in sending:
+            each.result()
+    while evaluation.step(500, crash=False):
+        continue
+    outcomes, predictions = in_batch(events)
+    assert +evaluation.outcomes == outcomes
+    assert evaluation.predictions == predictions

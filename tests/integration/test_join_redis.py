@@ -79,6 +79,18 @@ def test_the_next_block_starts_with_the_size_of_the_last(client: redis.Redis, st
     assert [b"30000", b"512"] in sizes  # 512 buckets of 59
 
 
+def test_a_pending_prediction_takes_at_most_40_bytes(client: redis.Redis, store: RedisStore) -> None:
+    for block in range(2):
+        send(store.joins, predictions(random_keys(30_000, seed=block), T0 + block * HORIZON // 4), None)
+    second = [
+        bucket
+        for bucket in buckets(client)
+        if f":{(T0 + HORIZON // 4) // (HORIZON // 4)}:".encode() in bucket
+    ]
+    assert len(second) == 512
+    assert sum(client.memory_usage(bucket, samples=0) for bucket in second) / 30_000 <= 40
+
+
 def test_everything_that_holds_rows_expires(client: redis.Redis, store: RedisStore) -> None:
     send(store.joins, predictions(random_keys(500)), labels(random_keys(500, seed=2)))
     lasting = {KEYS.join.encode(), KEYS.journal.encode()}
