@@ -27,6 +27,7 @@ JOINS: Final = (
     "after_horizon",
     "reused",
     "refused",
+    "damaged",
 )
 """What became of the rows of the label join; the words of :class:`stream.join.JoinCounts`."""
 _ABOUT_LABELS: Final = ("n", "predictions", "coverage", "final", "delay_p50_ms", "delay_p95_ms")
