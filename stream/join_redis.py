@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
 JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
 STRATA = (_LUA / "strata.lua").read_text()
-ROWS_PER_CALL = 1000
-CALLS_PER_PIPELINE = 16
+ROWS_PER_CALL = 500
+CALLS_PER_PIPELINE = 32
 SLACK_MS = 3_600_000
 """How much longer than the horizon and its block an entry lives: what topics may lag behind each other."""
 _PIECES = 32
@@ -62,7 +62,7 @@ class RedisJoin:
     def join(
         self, model: str, predictions: Predictions | None, labels: Labels | None, *, horizon_ms: int
     ) -> JoinCounts:
-        """See :class:`stream.join.JoinStore`: predictions first, at most 1,000 rows an atomic step."""
+        """See :class:`stream.join.JoinStore`: predictions first, at most 500 rows an atomic step."""
         span_ms = block_span_ms(horizon_ms)
         head = [
             ModelKeys(self.prefix, model).stem,
