@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -14,10 +15,11 @@ from detectors.framing import frame, unframe
 from detectors.sequential.options import Option, checked_options
 from detectors.sequential.river_catalog import RIVER, Domain
 from detectors.sequential.river_fields import read_fields, write_fields
+from detectors.sequential.scalar_monitor import LARGEST
 
 _MAGIC = b"DSRV"
 _VERSION = 1
-_TAKES = {"real": "finite numbers", "unit": "numbers from 0 to 1", "binary": "zeros and ones"}
+_TAKES = {"real": "finite numbers up to 1e100", "unit": "numbers from 0 to 1", "binary": "zeros and ones"}
 
 
 class _State(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,7 +90,7 @@ class RiverDetector:
     def to_bytes(self) -> bytes:
         """Return the state: 0.2 to 0.5 kB; 4 kB for ADWIN after millions of values and for KSWIN."""
         fields = read_fields(self._detector, self._kind.fields)
-        state = _State(version("river"), self._name, dict(self._options), self._seen, fields)
+        state = _State(_river_version(), self._name, dict(self._options), self._seen, fields)
         return frame(_MAGIC, _VERSION, msgspec.msgpack.encode(state, order="deterministic"))
 
     @classmethod
@@ -103,9 +105,9 @@ class RiverDetector:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
         except msgspec.DecodeError as exc:
             raise CorruptBytes(f"DSRV: {exc}") from exc
-        if state.river != version("river"):
+        if state.river != _river_version():
             raise CorruptBytes(
-                f"DSRV: written with river {state.river}, here is {version('river')}: start anew"
+                f"DSRV: written with river {state.river}, here is {_river_version()}: start anew"
             )
         if (state.name, state.options) != (name, detector._options):
             raise MismatchError(f"DSRV: the state is that of {state.name} {state.options}: start anew")
@@ -116,9 +118,14 @@ class RiverDetector:
         return detector
 
 
+@cache
+def _river_version() -> str:
+    return version("river")
+
+
 def _takes(domain: Domain, values: NDArray[np.float64]) -> bool:
     if domain == "binary":
         return bool(np.all((values == 0.0) | (values == 1.0)))
     if domain == "unit":
         return bool(np.all((values >= 0.0) & (values <= 1.0)))
-    return bool(np.all(np.isfinite(values)))
+    return bool(np.all(np.abs(values) <= LARGEST))
