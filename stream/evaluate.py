@@ -83,6 +83,12 @@ class ModelEvaluation:
         labelled = self._series[key].labelled
         return [] if labelled is None else labelled.due(labels_ms)
 
+    def forget_labelled(self, key: SeriesKey, data_ms: int | None) -> None:
+        """Let go of final windows that no event can change any more."""
+        labelled = self._series[key].labelled
+        if labelled is not None and data_ms is not None:
+            labelled.forget(data_ms)
+
     def ripe(self, key: SeriesKey, labels_ms: int | None) -> list[int]:
         """Ends of the slices to be judged by their labels now, in order."""
         outcomes = self._series[key].outcomes

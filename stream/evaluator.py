@@ -203,7 +203,7 @@ class Evaluator:
             if not (held.open[key].closed_by(watermark.ms) or held.restate[key]):
                 # never a pane whose window still waits for its turn
                 self._retire(held, key, watermark.data_ms)
-        return evaluated + self._finish(held, labels_ms)
+        return evaluated + self._finish(held, labels)
 
     def _fold(self, held: HeldModel, labels_ms: int | None) -> int:
         """Fold labels that were joined since, and state their windows again; the number of windows stated."""
@@ -213,12 +213,13 @@ class Evaluator:
         self._commit(held, folded.records, [], outcomes=folded.commit)
         return len(folded.records) + folded.more
 
-    def _finish(self, held: HeldModel, labels_ms: int | None) -> int:
+    def _finish(self, held: HeldModel, labels: GlobalWatermark | None) -> int:
         """Judge slices by their labels, and state windows for the last time; the number of both."""
         if held.labels is None:
             return 0
+        labels_ms = None if labels is None else labels.ms
         judged, alerts = held.labels.judgements(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
-        records = held.labels.finals(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
+        records = held.labels.finals(held.evaluation, labels, WINDOWS_PER_COMMIT)
         if judged or records:
             self._commit(held, records, alerts)
         return judged + len(records)

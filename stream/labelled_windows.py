@@ -1,12 +1,14 @@
 """Windows that wait for their labels: restated as labels come, final at the horizon. Pure and deterministic.
 
-A window is remembered, an entry of the model's memory each, from its evaluation until it is final. Its record
-is published again (revision + 1) when a tenth more of its predictions have their label than were told of,
-when all have, and when it is final.
+A window is remembered, an entry of the model's memory each, from its evaluation until a while after it was
+final. Its record is published again (revision + 1) when a tenth more of its predictions have their label
+than were told of, when all have, and when it is final. A final window whose labels come all the same, because
+their topic was quiet and then was not, is stated again at once.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +37,8 @@ class RememberedWindow(msgspec.Struct, array_like=True):
     estimated: dict[str, Any]
     reference: str
     of_slice: PastEstimate | None
+    final: bool = False
+    digest: int = 0
 
 
 class LabelledWindows:
@@ -116,15 +120,17 @@ class LabelledWindows:
         held = self._held.get(end_ms)
         if held is None:
             return None
+        final = final or held.final
         performance = self.performance(window, held.estimated, final=final, age_ms=age_ms)
-        labelled = window.labelled
+        labelled, digest = window.labelled, zlib.crc32(_MSGPACK.encode(performance))
+        if digest == held.digest:
+            return None
         if not (final or _worth_telling(held.told, labelled, performance["realized"]["predictions"])):
             return None
-        held = msgspec.structs.replace(held, revision=held.revision + 1, told=labelled)
-        if final:
-            self._forget(end_ms)
-        else:
-            self._keep(end_ms, held)
+        held = msgspec.structs.replace(
+            held, revision=held.revision + 1, told=labelled, final=final, digest=digest
+        )
+        self._keep(end_ms, held)
         return self._record(end_ms, held, performance)
 
     def _record(self, end_ms: int, held: RememberedWindow, performance: dict[str, Any]) -> WindowRecord:
@@ -146,11 +152,22 @@ class LabelledWindows:
         )
 
     def due(self, watermark_ms: int | None) -> list[int]:
-        """Ends of the windows whose labels can no longer come, in order."""
+        """Ends of the windows that are not final and whose labels can no longer come, in order."""
         if watermark_ms is None:
             return []
         latest_ms = watermark_ms - self.rules.horizon_ms
-        return sorted(end_ms for end_ms in self._held if self._spec.closes_at(end_ms) <= latest_ms)
+        return sorted(
+            end_ms
+            for end_ms, held in self._held.items()
+            if not held.final and self._spec.closes_at(end_ms) <= latest_ms
+        )
+
+    def forget(self, data_ms: int) -> None:
+        """Let go of final windows that no event can change any more, by the time that events have reached."""
+        latest_ms = data_ms - self.rules.horizon_ms
+        for end_ms in [end_ms for end_ms, held in self._held.items() if held.final]:
+            if self._spec.closes_at(end_ms) <= latest_ms:
+                self._forget(end_ms)
 
     def __contains__(self, end_ms: int) -> bool:
         return end_ms in self._held

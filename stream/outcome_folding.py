@@ -16,6 +16,7 @@ from stream.performance_records import LabelRules, WindowOutcomes
 from stream.records import WindowRecord
 from stream.series import INFERENCE, ModelPlan, SeriesKey
 from stream.stratum import Stratum
+from stream.watermarks import GlobalWatermark
 
 log = logging.getLogger(__name__)
 ROWS_PER_FOLD = 50_000
@@ -70,10 +71,14 @@ class OutcomeFolding:
         )
         return Fold(commit, records, journal.more)
 
-    def finals(self, evaluation: ModelEvaluation, labels_ms: int | None, limit: int) -> list[WindowRecord]:
+    def finals(
+        self, evaluation: ModelEvaluation, labels: GlobalWatermark | None, limit: int
+    ) -> list[WindowRecord]:
         """Records of windows whose labels can no longer come, at most ``limit`` of each version."""
         records: list[WindowRecord] = []
+        labels_ms = None if labels is None else labels.ms
         for key in self._versions:
+            evaluation.forget_labelled(key, None if labels is None else labels.data_ms)
             due = evaluation.due(key, labels_ms)[:limit]
             records += self._restated(evaluation, due, labels_ms, final=True, fresh={}, versions=[key])
         return records

@@ -25,6 +25,7 @@ from stream.sinks_memory import ListSink
 from stream.store import PartitionCommit
 from stream.store_memory import MemoryStore
 from stream.stratum import Stratum
+from stream.watermarks import BEATS_TO_SETTLE
 from stream.windows import WindowSpec
 
 SLIDE_MS = 10_000
@@ -35,8 +36,10 @@ SOURCES = ("inference", "labels")
 
 
 class Clock:
+    """Asked for only when every partition is idle."""
+
     def now_ms(self) -> int:
-        return 0
+        return 2 * HORIZON_MS
 
     def monotonic_ms(self) -> int:
         return 0
@@ -93,7 +96,14 @@ class World:
         )
         self.evaluator.own(["m"])
 
-    def commit(self, source: str, watermark_ms: int, panes: dict[PaneKey, Pane] | None = None) -> None:
+    def commit(
+        self,
+        source: str,
+        watermark_ms: int,
+        panes: dict[PaneKey, Pane] | None = None,
+        *,
+        idle_beat: int = 0,
+    ) -> None:
         offset = (self.offsets[source] or 0) + 1
         commit = PartitionCommit(
             epoch=self.epochs[source],
@@ -101,6 +111,7 @@ class World:
             offset=offset,
             watermark_ms=watermark_ms,
             panes=panes or {},
+            idle_beat=idle_beat,
         )
         assert self.store.commit(source, {0: commit}) == {0: None}
         self.offsets[source] = offset
@@ -232,7 +243,25 @@ def test_final_numbers_are_those_of_a_batch(reference: Reference, *, restart: bo
     assert len(world.records) == len(
         {(r["source"], r["window_end_ms"], r["revision"]) for r in world.records}
     )
-    assert world.store.load_memory("m") == {}
+    forgotten = world.evaluator._held["m"].evaluation.changed_memory()
+    assert forgotten == dict.fromkeys(world.store.load_memory("m"))
+
+
+def test_labels_that_come_after_a_quiet_while_restate_what_was_final(reference: Reference) -> None:
+    world = World(reference)
+    first, later = np.array_split(np.arange(len(world.key)), 2)
+    world.predict()
+    world.tell(first)
+    for beat in range(1, BEATS_TO_SETTLE + 2):
+        world.commit("labels", 0, idle_beat=beat)
+        world.look()
+    quiet = world.newest()
+    assert all(record["performance"]["realized"]["final"] for record in quiet.values())
+    world.tell(later)
+    world.look()
+    for end_ms, record in world.newest().items():
+        check(world, end_ms, record["performance"]["realized"], world.rows_of(end_ms))
+        assert record["performance"]["realized"]["final"]
 
 
 def test_nothing_is_published_when_nothing_changed(reference: Reference) -> None:
