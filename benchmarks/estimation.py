@@ -134,7 +134,19 @@ def _induced(known: pl.DataFrame, rng: np.random.Generator) -> dict[str, dict[st
                     for _ in range(CHUNKS)
                 ]
                 results[f"{name} {'up' if sign > 0 else 'down'}, n={size}"] = pair.compare(chunks, "accuracy")
+        results[f"all induced shifts, n={size}"] = _mean(
+            [r for s, r in results.items() if s.endswith(f"n={size}")]
+        )
     return results
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    return {
+        **means,
+        "chunks": sum(row["chunks"] for row in rows),
+        "ratio": means["estimate"] / means["floor"],
+    }
 
 
 def _world(

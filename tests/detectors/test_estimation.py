@@ -6,7 +6,7 @@ import pytest
 from detectors import Counts, MismatchError, Reference
 from detectors.estimation import Estimate, Estimator
 
-ROWS, WINDOW, WINDOWS = 20_000, 500, 200
+ROWS, WINDOW, WINDOWS = 20_000, 500, 120
 NAMES = np.array(["a", "b", "c"])
 
 

@@ -35,15 +35,15 @@ def delay(verdicts):
 def test_steady_performance_stays_quiet(labels):
     rng = np.random.default_rng(1)
     rate = 1 - STEADY.metrics["accuracy"]
-    found = [v for _ in range(5) for v in run(PerformanceMonitor(STEADY), np.full(300, rate), rng, labels)]
-    assert sum(verdict.degraded for verdict in found) <= 1  # 1500 windows at an ARL of 10,000
+    found = [v for _ in range(3) for v in run(PerformanceMonitor(STEADY), np.full(200, rate), rng, labels)]
+    assert sum(verdict.degraded for verdict in found) <= 1  # 600 windows at an ARL of 10,000
 
 
 def test_performance_that_wanders_as_in_the_reference_stays_quiet():
     rng = np.random.default_rng(2)
     known = reference(0.05 + rng.normal(0, 0.01, 120)).performance
     assert known.variation["accuracy"].tau2 > 0
-    rates = np.clip(0.05 + rng.normal(0, 0.01, 1000), 0, 1)
+    rates = np.clip(0.05 + rng.normal(0, 0.01, 400), 0, 1)
     assert sum(verdict.degraded for verdict in run(PerformanceMonitor(known), rates, rng)) <= 1
 
 
