@@ -30,13 +30,14 @@ def demo(
     with 1 otherwise. Nothing is left behind, whatever ends it.
     """
     from stream.demo import Choices, run_demo
+    from stream.demo.report_text import report_text
     from stream.demo.screen import Screen
 
     def answer(report: Report) -> None:
         if output is Output.JSON:
             print_json(report.to_dict())
         else:
-            typer.echo(report.to_text())
+            typer.echo(report_text(report))
 
     choices = Choices(broker=broker, redis_url=redis, keep=keep, metrics_port=metrics_port)
     report = run_demo(choices, Screen(), answer=answer)

@@ -1,7 +1,8 @@
 """``driftstream demo``: a story told through Kafka by a real model on real data, and what was found of it.
 
 ``story`` says what happens when, ``serving`` is the watched model, ``services`` brings Kafka, Redis and the
-worker, ``traffic`` sends and ``watching`` reads, ``report`` compares, ``screen`` shows, ``show`` runs it all.
+worker, ``traffic`` sends and ``watching`` reads, ``report`` and ``accuracy`` compare, ``screen`` and
+``report_text`` show, ``show`` runs it all.
 """
 
 from __future__ import annotations

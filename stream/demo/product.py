@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from detectors import Reference
 from stream.demo.services import Broker, RedisServer, unique_name
 from stream.demo.serving import MODEL, VERSION
+from stream.demo.story import LABEL_DELAY, WINDOW_MS
 from stream.embedded.process import Process
 from stream.environment import PREFIX
 from stream.errors import DependencyError
@@ -118,6 +119,8 @@ def installed(broker: Broker, redis: RedisServer, *, metrics_port: int) -> Itera
 def configuration(broker: Broker, redis: RedisServer, *, metrics_port: int) -> dict[str, Any]:
     """The configuration file of the demo. Windows close soon: the events are in order."""
     name = unique_name()
+    window_s = WINDOW_MS // 1000
+    delay_s = LABEL_DELAY * window_s
     topics = {"inference": "inference", "labels": "labels"}
     if broker.foreign:
         own = ("inference", "labels", "drift.alerts", "drift.metrics", "drift.actions", "drift.panes")
@@ -129,7 +132,11 @@ def configuration(broker: Broker, redis: RedisServer, *, metrics_port: int) -> d
         "consumer": {"group": name if broker.foreign else "driftstream"},
         "time": {"out_of_orderness": "1s", "idle_after": "2s"},
         "metrics": {"port": metrics_port},
-        "defaults": {"window": "10s", "grace": "1s"},
+        "defaults": {
+            "window": f"{window_s}s",
+            "grace": "1s",
+            "labels": {"settle": f"{delay_s}s", "horizon": f"{delay_s + window_s}s"},
+        },
         "models": {MODEL: {"references": [REFERENCE_FILE]}},
     }
 

@@ -1,8 +1,10 @@
 """What was injected beside what was found, and whether that is all and nothing else. Pure.
 
-An alert is *explained* by an injection when its window holds changed events, its kind is the injection's and
-it names no other column, or its kind is one that the injection causes besides. Every other firing alert is
-a false alarm, whenever it comes.
+An alert is *explained* by an injection when it is one of its signs: the kind and the columns or metrics are
+those that the story lists for it, and the alert's window holds changed events. The story lists what is true
+of a change, whether it must come or may: wrong readings move the answers, and the scores promise what the
+labels do not show; a changed concept moves the labels and the realized accuracy, but neither a reading nor
+an answer nor an estimate. Every other firing alert is a false alarm, whenever it comes.
 """
 
 from __future__ import annotations
@@ -12,41 +14,53 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.alerts import rfc3339
+from stream.demo.accuracy import PartAccuracy, accuracy_by_part
 from stream.demo.seen import Seen, SeenAlert
-from stream.demo.story import WINDOW_MS, Injection, Story
+from stream.demo.story import WINDOW_MS, Injection, Sign, Story
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The first alert of an incident.
+
+    ``delay_windows`` counts from the first window with changed events, which is 1; ``resolved_ms`` is the end
+    of the window that ended the incident, None while it lasts.
+    """
+
+    alert: SeenAlert
+    delay_windows: int
+    resolved_ms: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The alert for a machine."""
+        return {
+            "kind": self.alert.kind,
+            "names": sorted(self.alert.columns),
+            "severity": self.alert.severity,
+            "delay_windows": self.delay_windows,
+            "resolved": None if self.resolved_ms is None else rfc3339(self.resolved_ms),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One injection and the first alert that tells of it; None when there was none.
-
-    ``also`` holds the other alerts that it explains, ``resolved_ms`` the end of the window that ended the
-    incident.
-    """
+    """One injection and the incidents that it explains; ``found`` is that of its sign, None = not found."""
 
     injection: Injection
     start_ms: int
-    alert: SeenAlert | None
-    also: tuple[SeenAlert, ...]
-    resolved_ms: int | None
-
-    @property
-    def delay_windows(self) -> int | None:
-        """Windows until the alert: 1 = the first window that holds a changed event."""
-        return None if self.alert is None else (self.alert.end_ms - self.start_ms) // WINDOW_MS
+    found: Found | None
+    also: tuple[Found, ...]
+    explained: frozenset[int]
 
     def to_dict(self) -> dict[str, Any]:
         """The finding for a machine."""
         return {
             "name": self.injection.name,
             "start": rfc3339(self.start_ms),
-            "found": self.alert is not None,
-            "delay_windows": self.delay_windows,
-            "kind": self.injection.kind,
-            "severity": None if self.alert is None else self.alert.severity,
-            "also": sorted({alert.kind for alert in self.also}),
-            "event_delay_windows": self.injection.delay,
-            "resolved": None if self.resolved_ms is None else rfc3339(self.resolved_ms),
+            "labels_late_windows": self.injection.late,
+            "wanted": self.injection.sign.kind,
+            "found": None if self.found is None else self.found.to_dict(),
+            "also": [each.to_dict() for each in self.also],
         }
 
 
@@ -63,31 +77,40 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The end of the demo."""
+    """The end of the demo; ``final`` is the number of windows whose labels have all had their time."""
 
     findings: tuple[Finding, ...]
     false_alarms: tuple[SeenAlert, ...]
+    accuracy: tuple[PartAccuracy, ...]
     counted: Mapping[str, int]
     windows: int
+    final: int
     outcome: Outcome
 
     @classmethod
     def of(cls, story: Story, seen: Seen, outcome: Outcome) -> Report:
         """Compare what was injected with what was seen."""
         findings = tuple(_finding(story, each, seen) for each in story.injections)
-        explained = {id(alert) for f in findings for alert in (f.alert, *f.also)}
+        explained = frozenset[int]().union(*(finding.explained for finding in findings))
         return cls(
             findings=findings,
             false_alarms=tuple(alert for alert in seen.firing if id(alert) not in explained),
+            accuracy=accuracy_by_part(story, seen),
             counted={source: seen.counted(source) for source in outcome.sent},
             windows=len(seen.windows),
+            final=seen.final,
             outcome=outcome,
         )
 
     @property
+    def joined(self) -> int:
+        """Predictions that were joined with their label."""
+        return sum(part.labelled for part in self.accuracy)
+
+    @property
     def shortcomings(self) -> list[str]:
         """What is not as it should be, a line each; none = success."""
-        lines = [f"not found: {f.injection.name}" for f in self.findings if f.alert is None]
+        lines = [f"not found: {f.injection.name}" for f in self.findings if f.found is None]
         lines += [
             f"false alarm: {alert.kind} ({', '.join(sorted(alert.columns)) or 'no column'}) "
             f"in the window that ends at {rfc3339(alert.end_ms)}"
@@ -98,6 +121,8 @@ class Report:
             for source, sent in self.outcome.sent.items()
             if sent != self.counted[source]
         ]
+        if self.joined != self.outcome.sent.get("labels", 0):
+            lines.append(f"labels: {self.outcome.sent.get('labels', 0)} sent, {self.joined} joined")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,9 +131,12 @@ class Report:
             "ok": not self.shortcomings,
             "events": sum(self.outcome.sent.values()),
             "counted": sum(self.counted.values()),
+            "joined": self.joined,
             "windows": self.windows,
+            "final": self.final,
             "first_alert_seconds": self.outcome.first_alert_seconds,
             "injected": [finding.to_dict() for finding in self.findings],
+            "accuracy": [part.to_dict() for part in self.accuracy],
             "false_alarms": len(self.false_alarms),
             "shortcomings": self.shortcomings,
             "broker": self.outcome.broker,
@@ -116,51 +144,43 @@ class Report:
             "seconds": self.outcome.seconds,
         }
 
-    def to_text(self) -> str:
-        """The report for a reader."""
-        lines = ["", *_table([("injected", "found", "delay", "over"), *map(_row, self.findings)]), ""]
-        lines.append(f"{len(self.false_alarms)} false alarms in {self.windows} windows")
-        sent, counted = sum(self.outcome.sent.values()), sum(self.counted.values())
-        lines.append(f"{sent} events sent, {counted} counted")
-        if self.outcome.first_alert_seconds is not None:
-            lines.append(f"first alert {self.outcome.first_alert_seconds:.1f} s after the first event")
-        lines.append(f"{self.outcome.broker}, {self.outcome.redis}, {self.outcome.seconds:.0f} s in all")
-        return "\n".join(lines + [f"MISSING {line}" for line in self.shortcomings])
-
 
 def _finding(story: Story, injection: Injection, seen: Seen) -> Finding:
-    start_ms, end_ms = story.end_ms(injection.first - 1), story.end_ms(injection.last - 1)
-    inside = [alert for alert in seen.firing if alert.end_ms > start_ms and alert.start_ms < end_ms]
-    told = [a for a in inside if a.kind == injection.kind and a.columns and a.columns <= injection.columns]
-    follows = [alert for alert in inside if alert.kind in injection.follows]
-    first = told[0] if told else None
+    signs = (injection.sign, *injection.also)
+    told = {sign: [a for a in seen.firing if _is(sign, a, injection, story)] for sign in signs}
+    explained = [alert for alerts in told.values() for alert in alerts]
+    first = {sign: _found(alerts, _start_ms(sign, injection, story), seen) for sign, alerts in told.items()}
+    incidents = first.pop(injection.sign)
+    also = sorted((*incidents[1:], *sum(first.values(), ())), key=lambda found: found.delay_windows)
     return Finding(
         injection=injection,
-        start_ms=start_ms,
-        alert=first,
-        also=(*told[1:], *follows),
-        resolved_ms=None if first is None else seen.resolved_ms(first.incident),
+        start_ms=story.end_ms(injection.first - 1),
+        found=incidents[0] if incidents else None,
+        also=tuple(also),
+        explained=frozenset(map(id, explained)),
     )
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
-    late = finding.injection.delay
-    name = finding.injection.name + (f" (labels come {late} windows late)" if late else "")
-    if finding.alert is None or finding.delay_windows is None:
-        return name, "NOT FOUND", "-", "-"
-    also = "".join(
-        f", {kind}" for kind in sorted({alert.kind for alert in finding.also} - {finding.alert.kind})
+def _is(sign: Sign, alert: SeenAlert, injection: Injection, story: Story) -> bool:
+    start_ms = _start_ms(sign, injection, story)
+    end_ms = start_ms + (injection.last - injection.first) * WINDOW_MS
+    named = bool(alert.columns) and alert.columns <= sign.names
+    return alert.kind == sign.kind and named and alert.end_ms > start_ms and alert.start_ms < end_ms
+
+
+def _start_ms(sign: Sign, injection: Injection, story: Story) -> int:
+    """Start of the first window that a sign of the injection can be about."""
+    return story.end_ms(injection.first + sign.delay - 1)
+
+
+def _found(alerts: Sequence[SeenAlert], start_ms: int, seen: Seen) -> tuple[Found, ...]:
+    """The first alert of each incident."""
+    incidents = {alert.incident: alert for alert in reversed(alerts)}
+    return tuple(
+        Found(
+            alert=alert,
+            delay_windows=(alert.end_ms - start_ms) // WINDOW_MS,
+            resolved_ms=seen.resolved_ms(alert.incident),
+        )
+        for alert in sorted(incidents.values(), key=lambda alert: alert.end_ms)
     )
-    columns = ", ".join(sorted(finding.alert.columns))
-    over = "no" if finding.resolved_ms is None else "resolved"
-    return name, f"{finding.alert.kind} ({columns}){also}", _windows(finding.delay_windows), over
-
-
-def _windows(count: int) -> str:
-    return f"{count} window{'s' * (count != 1)}"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return [line.rstrip() for line in lines]

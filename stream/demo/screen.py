@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 _ROWS = 14
 _ALERTS = 8
 _STYLE = {"drift": "bold red", "ok": "green"}
+_HEADINGS = (
+    "window",
+    "what happens",
+    "predictions",
+    "accuracy: estimated",
+    "by labels",
+    f"labels ({LABEL_DELAY} windows late)",
+)
 
 
 class Screen:
@@ -109,18 +117,31 @@ class Screen:
         last = story.windows("labels").stop - 1
         now = min(window, last)
         table = Table(title=f"window {now} of {last}: {story.part_of(now).name}", title_justify="left")
-        for heading in ("window", "what happens", "predictions", f"labels ({LABEL_DELAY} windows late)"):
+        for heading in _HEADINGS:
             table.add_column(heading)
         for each in range(max(0, now - _ROWS + 1), now + 1):
-            end_ms = story.end_ms(each)
-            cells = (
-                _cell(seen.windows.get(SeriesWindow(source, end_ms))) for source in ("inference", "labels")
+            predictions, labels = (
+                seen.windows.get(SeriesWindow(source, story.end_ms(each)))
+                for source in ("inference", "labels")
             )
+            cells = (_verdict(predictions), *_accuracy(predictions), _verdict(labels))
             table.add_row(f"{each}", story.part_of(each).name, *cells)
         return Group(table, *self._alerts[-_ALERTS:])
 
 
-def _cell(window: SeenWindow | None) -> Text:
+def _accuracy(window: SeenWindow | None) -> tuple[Text, Text]:
+    """Accuracy of a window as estimated, and by the labels that have come, with their share."""
+    accuracy = None if window is None else window.accuracy
+    if window is None or accuracy is None:
+        return Text(""), Text("")
+    estimated = "" if accuracy.estimated is None else f"{accuracy.estimated:.3f}"
+    realized = (
+        "" if accuracy.realized is None else f"{accuracy.realized:.3f} of {accuracy.labelled / window.n:.0%}"
+    )
+    return Text(estimated), Text(realized)
+
+
+def _verdict(window: SeenWindow | None) -> Text:
     if window is None:
         return Text("")
     columns = f" {', '.join(window.drifted)}" if window.drifted else ""

@@ -14,6 +14,32 @@ class SeriesWindow(NamedTuple):
     end_ms: int
 
 
+class SeenAccuracy(NamedTuple):
+    """Accuracy of a window's predictions; None = not known.
+
+    ``estimated`` without labels, ``realized`` by the ``labelled`` ones; ``final`` when no label can come.
+    """
+
+    estimated: float | None
+    realized: float | None
+    labelled: int
+    final: bool
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> SeenAccuracy | None:
+        """Read the performance of a window's record; None where it has none."""
+        told = record.get("performance")
+        if not told:
+            return None
+        realized = told.get("realized", {})
+        return cls(
+            estimated=told.get("estimated", {}).get("accuracy"),
+            realized=realized.get("accuracy"),
+            labelled=realized.get("n", 0),
+            final=realized.get("final", False),
+        )
+
+
 @dataclass(frozen=True)
 class SeenWindow:
     """The newest revision of an evaluated window."""
@@ -22,6 +48,7 @@ class SeenWindow:
     revision: int
     status: str
     drifted: tuple[str, ...]
+    accuracy: SeenAccuracy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +91,11 @@ class Seen:
         known = self.windows.get(at)
         if known is None or known.revision <= record["revision"]:
             self.windows[at] = SeenWindow(
-                record["n"], record["revision"], record["status"], tuple(record["drifted"])
+                record["n"],
+                record["revision"],
+                record["status"],
+                tuple(record["drifted"]),
+                SeenAccuracy.from_record(record),
             )
 
     def add_alert(self, ce_id: str, body: Mapping[str, Any]) -> bool:
@@ -88,6 +119,12 @@ class Seen:
     def counted(self, source: str) -> int:
         """Events of a source in all its windows."""
         return sum(window.n for at, window in self.windows.items() if at.source == source)
+
+    @property
+    def final(self) -> int:
+        """Windows whose performance no label can change any more."""
+        known = (window.accuracy for window in self.windows.values())
+        return sum(accuracy is not None and accuracy.final for accuracy in known)
 
     def latest(self, source: str) -> int:
         """End of the newest window of a source, 0 before the first."""

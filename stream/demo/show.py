@@ -3,7 +3,8 @@
 1. Kafka and Redis start, the configuration is written, the topics are made.
 2. The model learns, the reference is built of the next rows, ``driftstream worker`` starts as a process.
 3. The story is sent while its alerts and windows are read back.
-4. When every event is counted the worker is stopped, what it published last is read, and all is compared.
+4. When every event is counted and every label joined, the worker is stopped, what it published last is read,
+   and all is compared.
 
 Whatever ends it, the worker goes first, then Redis and Kafka, and their directories with them.
 """
@@ -59,7 +60,7 @@ class _Run:
     def tell(self, *, worker_stays: bool) -> None:
         """Show the story until all of it is counted and everything published is read."""
         with self.screen.live():
-            self.until_counted()
+            self.until_final()
             if worker_stays:
                 self.until_settled()
             else:
@@ -67,15 +68,15 @@ class _Run:
             self.watching.drain()
             self.screen.update(self.traffic.at_ms, self.watching.copy())
 
-    def until_counted(self) -> None:
-        """Wait until every event sent is in an evaluated window, or nothing new has come for long.
+    def until_final(self) -> None:
+        """Wait until every event sent is in a window and all labels are joined, or nothing comes for long.
 
         Raises
         ------
         DependencyError
             The worker ended, or Kafka failed.
         """
-        while not self._counted():
+        while not self._is_final():
             self._tick()
             if time.monotonic() - max(self.watching.last_news, self.traffic.last_sent) > STALLED_SECONDS:
                 return
@@ -93,8 +94,10 @@ class _Run:
         self.worker.check()
         self.screen.update(self.traffic.at_ms, self.watching.copy())
 
-    def _counted(self) -> bool:
-        return self.traffic.ended and self.watching.counted() == dict(self.traffic.sent)
+    def _is_final(self) -> bool:
+        if not self.traffic.ended or self.watching.counted() != dict(self.traffic.sent):
+            return False
+        return self.watching.final == len(self.story.windows("inference"))
 
 
 def run_demo(choices: Choices, screen: Screen, *, answer: Callable[[Report], None]) -> Report:

@@ -7,7 +7,7 @@ future. Windows are counted from 0, the first row's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Source = Literal["inference", "labels"]
 
@@ -40,21 +40,32 @@ PARTS = (
 )
 
 
+class Sign(NamedTuple):
+    """An alert that is true of an injection: its kind, and the columns or metrics that it may name.
+
+    Its window holds changed events ``delay`` windows after the changed predictions: 0 where it is about the
+    predictions, however late their labels come.
+    """
+
+    kind: str
+    names: frozenset[str]
+    delay: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Injection:
-    """A change made on purpose, in the windows ``[first, last)`` of the events that carry it.
+    """A change made on purpose to the predictions of the windows ``[first, last)``, or to their labels.
 
-    ``kind`` is the alert that must come, with columns out of ``columns``; ``follows`` are the kinds of alert
-    that it may cause besides. ``delay`` is the number of windows by which its events come late.
+    ``sign`` is the alert that must come; ``also`` are those that the change may cause besides. ``late`` is
+    the number of windows after which what was changed reaches the stream.
     """
 
     name: str
-    kind: str
-    columns: frozenset[str]
+    sign: Sign
     first: int
     last: int
-    follows: frozenset[str] = frozenset()
-    delay: int = 0
+    also: tuple[Sign, ...] = ()
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,22 +98,30 @@ class Story:
     def injections(self) -> tuple[Injection, ...]:
         """What a monitor must find, in order."""
         sensor, concept = _span(1), _span(3)
+        accuracy = frozenset({"accuracy"})
         return (
             Injection(
                 name=f"sensor {DRIFTING_SENSOR} reads {OFFSET} too high",
-                kind="data_drift",
-                columns=frozenset({DRIFTING_SENSOR}),
+                sign=Sign("data_drift", frozenset({DRIFTING_SENSOR})),
                 first=sensor.start,
                 last=sensor.stop,
-                follows=frozenset({"prediction_drift"}),  # the model is asked with wrong readings
+                also=(
+                    # the model is asked with wrong readings: its answers move,
+                    Sign("prediction_drift", frozenset({"prediction", "score"})),
+                    # and its scores promise an accuracy that is not that of the labels
+                    Sign("concept_drift", accuracy),
+                ),
             ),
             Injection(
                 name=f"concept: {NEW_ANOMALY} over {OVER} is an anomaly now",
-                kind="label_drift",
-                columns=frozenset({"label"}),
-                first=concept.start + LABEL_DELAY,
-                last=concept.stop + LABEL_DELAY,
-                delay=LABEL_DELAY,
+                sign=Sign("concept_drift", accuracy),
+                first=concept.start,
+                last=concept.stop,
+                also=(
+                    Sign("performance_drop", accuracy),
+                    Sign("label_drift", frozenset({"label"}), delay=LABEL_DELAY),
+                ),
+                late=LABEL_DELAY,
             ),
         )
 
@@ -126,6 +145,11 @@ class Story:
     def labelled_ms(self, row: int) -> int:
         """Event time of the label of a row."""
         return self.predicted_ms(row) + LABEL_DELAY * WINDOW_MS
+
+    @property
+    def parts(self) -> tuple[tuple[Part, range], ...]:
+        """Every part with the windows of its predictions."""
+        return tuple((part, _span(i)) for i, part in enumerate(PARTS))
 
     def part_of(self, window: int) -> Part:
         """What happens in a window; the last part goes on for ever."""

@@ -63,6 +63,12 @@ class Watching:
         with self._lock:
             return {source: self.seen.counted(source) for source in ("inference", "labels")}
 
+    @property
+    def final(self) -> int:
+        """Windows whose labels have all had their time."""
+        with self._lock:
+            return self.seen.final
+
     def copy(self) -> Seen:
         """What was seen so far."""
         with self._lock:

@@ -56,10 +56,13 @@ def assert_success(process: subprocess.Popen[str], broker: str) -> dict[str, Any
     answer: dict[str, Any] = json.loads(out)
     assert answer["broker"].startswith(broker)
     assert answer["first_alert_seconds"] < 30
-    assert [injected["found"] for injected in answer["injected"]] == [True, True], answer
-    assert all(1 <= injected["delay_windows"] <= 3 for injected in answer["injected"]), answer
-    assert (answer["false_alarms"], answer["windows"]) == (0, 160)
-    assert answer["events"] == answer["counted"] == 40_000
+    assert [injected["found"]["kind"] for injected in answer["injected"]] == ["data_drift", "concept_drift"]
+    assert all(1 <= injected["found"]["delay_windows"] <= 3 for injected in answer["injected"]), answer
+    assert "performance_drop" in {also["kind"] for also in answer["injected"][1]["also"]}
+    assert (answer["false_alarms"], answer["windows"], answer["final"]) == (0, 160, 80)
+    assert answer["events"] == answer["counted"] == 2 * answer["joined"] == 40_000
+    concept = answer["accuracy"][3]
+    assert concept["realized"] < 0.9 < 0.98 < concept["estimated"]
     return answer
 
 

@@ -25,7 +25,8 @@ ALERT = {
 def seen() -> Seen:
     seen = Seen()
     window = {"source": "inference", "window_end_ms": STORY.end_ms(20), "n": 250, "revision": 0}
-    seen.add_record(window | {"status": "drift", "drifted": ["f1"]})
+    accuracy = {"estimated": {"accuracy": 0.974}, "realized": {"accuracy": 0.996, "n": 50, "final": False}}
+    seen.add_record(window | {"status": "drift", "drifted": ["f1"], "performance": accuracy})
     seen.add_alert("1", ALERT)
     return seen
 
@@ -53,6 +54,8 @@ def test_plain_lines_tell_each_part_once() -> None:
 def test_terminal_shows_a_table_with_verdicts_and_alerts() -> None:
     text = told(terminal=True)
     assert "250 drift f1" in text
+    assert "0.974" in text
+    assert "0.996 of 20%" in text
     assert "ticket  data_drift (f1)" in text
 
 

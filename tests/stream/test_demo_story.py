@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import pairwise
 
 import msgspec
 import pytest
 
-from detectors import Monitor, Verdict
-from stream.demo.serving import LEARNED_ROWS, REFERENCE_ROWS, Event, Reading, ServingSystem, readings
+from stream.demo.accuracy import accuracy_by_part
+from stream.demo.product import configuration
+from stream.demo.report import Outcome, Report
+from stream.demo.seen import Seen, SeriesWindow
+from stream.demo.services import Broker, RedisServer
+from stream.demo.serving import LEARNED_ROWS, MODEL, REFERENCE_ROWS, Event, Reading, ServingSystem, readings
 from stream.demo.story import DRIFTING_SENSOR, LABEL_DELAY, OFFSET, WINDOW_MS, WINDOW_ROWS, Story
 from stream.events import InferenceEvent, LabelEvent
+from stream.plans import windows_of
+from stream.replay import METRICS, Replay
+from stream.replay_intake import ReplaySpec
+from stream.row_events import Record
+from stream.settings import parse_settings
 
+URL = "redis://127.0.0.1:1/0"
 NOW_MS = 1_760_000_004_321
 STORY = Story.ending_before(NOW_MS)
 
@@ -71,52 +82,68 @@ def test_sensor_drift_changes_one_sensor_in_its_windows_only() -> None:
     changed = [window for window, each in enumerate(read) if each != reading]
     assert changed == list(range(sensor.first, sensor.last))
     assert read[sensor.first] == {"f1": 40 + OFFSET, "f5": 30}
-    assert sensor.columns == {DRIFTING_SENSOR}
+    assert sensor.sign.names == {DRIFTING_SENSOR}
 
 
 def test_concept_change_is_told_by_late_labels_alone() -> None:
     concept = STORY.injections[1]
     reading = {"f1": 40, "f5": 60}
     labels = [STORY.label(window * WINDOW_ROWS, reading, 0) for window in STORY.windows("inference")]
-    changed = [window + LABEL_DELAY for window, label in enumerate(labels) if label]
+    changed = [window for window, label in enumerate(labels) if label]
     assert changed == list(range(concept.first, concept.last))
     assert STORY.read(50 * WINDOW_ROWS, reading) == reading
 
 
-def verdicts(serving: ServingSystem, rows: list[Reading], events: list[Event]) -> dict[str, list[Verdict]]:
-    """What the detectors alone say of each window, by source."""
+@pytest.fixture(scope="module")
+def seen(serving: ServingSystem, rows: list[Reading], events: list[Event]) -> Seen:
+    """What the pipeline says of the story, with the settings of the demo and without services."""
+    broker, redis = Broker(title="", servers="127.0.0.1:1"), RedisServer(title="", url=URL, prefix="ds")
+    settings = parse_settings(configuration(broker, redis, metrics_port=0))
+    model = settings.model_spec(MODEL)
+    spec = ReplaySpec(
+        windows=windows_of(settings)[MODEL],
+        min_samples=model.min_samples,
+        min_effect=model.min_effect,
+        arl=model.arl,
+        labels=model.labels,
+        out_of_orderness_ms=settings.time.out_of_orderness_ms,
+    )
     reference = serving.reference(rows[LEARNED_ROWS : LEARNED_ROWS + REFERENCE_ROWS])
-    columns: dict[str, dict[str, list[float]]] = {"inference": {}, "labels": {}}
-    for event in events:
-        value = msgspec.json.decode(event.value)
-        named = {**value.get("features", {}), **{k: value[k] for k in reference.names if k in value}}
-        for name, each in named.items():
-            columns[event.source].setdefault(name, []).append(each)
-    found: dict[str, list[Verdict]] = {}
-    for source, values in columns.items():
-        part = reference.for_source(source)
-        assert part is not None
-        monitor = Monitor(part)
-        starts = range(0, STORY.rows, WINDOW_ROWS)
-        found[source] = [
-            monitor.update({name: column[at : at + WINDOW_ROWS] for name, column in values.items()})
-            for at in starts
-        ]
-    return found
+    replay = Replay(spec, reference, sources=("inference", "labels"))
+    seen = Seen()
+    for message in replay.run((e.source, Record(e.key, e.value, e.ts_ms)) for e in events):
+        body = json.loads(message.value or b"")
+        if message.topic == METRICS:
+            seen.add_record(body)
+        else:
+            seen.add_alert(str(dict(message.headers)["ce_id"]), body)
+    return seen
 
 
-def test_detectors_find_the_story_and_nothing_else(
-    serving: ServingSystem, rows: list[Reading], events: list[Event]
-) -> None:
-    for source, said in verdicts(serving, rows, events).items():
-        (injection,) = (i for i in STORY.injections if ("label" in i.columns) == (source == "labels"))
-        first, last = injection.first - injection.delay, injection.last - injection.delay
-        drifted = [window for window, verdict in enumerate(said) if verdict.drifted]
-        assert drifted[0] == first
-        assert set(range(first, last)) <= set(drifted)
-        assert drifted[-1] <= last + 2
-        allowed = injection.columns | {"score", "prediction"}
-        assert {name for verdict in said for name in verdict.drifted_names} <= allowed
+def test_pipeline_finds_the_story_and_nothing_else(seen: Seen) -> None:
+    sent = {"inference": STORY.rows, "labels": STORY.rows}
+    outcome = Outcome(sent=sent, broker="", redis="", first_alert_seconds=None, seconds=0.0)
+    report = Report.of(STORY, seen, outcome)
+    assert report.shortcomings == []
+    assert [finding.found.delay_windows for finding in report.findings if finding.found] == [1, 1]
+    assert (report.windows, report.final, report.joined) == (160, 80, STORY.rows)
+
+
+def test_labels_show_the_concept_that_estimates_cannot_see(seen: Seen) -> None:
+    stable, sensor, _, concept, recovery = accuracy_by_part(STORY, seen)
+    for part in (stable, sensor, recovery):
+        assert part.realized is not None
+        assert part.realized > 0.99
+    assert concept.realized == pytest.approx(0.83, abs=0.01)
+    assert concept.estimated == pytest.approx(stable.estimated, abs=0.002)
+    assert sensor.estimated is not None
+    assert sensor.estimated < 0.98  # wrong readings make the scores unsure, and nothing else
+
+
+def test_features_are_silent_while_the_concept_changes(seen: Seen) -> None:
+    concept = STORY.injections[1]
+    ends = [STORY.end_ms(window) for window in range(concept.first, concept.last)]
+    assert {seen.windows[SeriesWindow("inference", end_ms)].status for end_ms in ends} == {"ok"}
 
 
 def test_the_model_is_good_on_rows_it_has_not_seen(serving: ServingSystem, rows: list[Reading]) -> None:
