@@ -27,4 +27,5 @@ def test_rows_hold_means_over_the_chunks():
     assert same["chunks"] == 20
     assert same["ratio"] == pytest.approx(same["estimate"] / same["floor"])
     assert same["ratio"] < 1.8
-    assert (same["disagree"], other["disagree"]) == (0.0, 1.0)
+    assert same["disagree"] == 0.0
+    assert other["disagree"] >= 0.6
