@@ -34,6 +34,7 @@ from detectors.scores import Scores
 CLASSES = 20
 COLUMN_LIMIT = 10_000
 CHUNKS_AT_ONCE = 64
+SMALLEST_SCALE = 1e-290
 MOST_CHUNKS = 4000  # more teach nothing new and take memory: 8 bytes a chunk and component
 
 
@@ -172,6 +173,8 @@ def _numeric_bins(name: str, finite: NDArray[np.float64]) -> NumericBins:
     edges, atoms = cut(finite)
     # In units of the largest value, not even the largest floats overflow.
     scale = float(np.abs(finite).max(initial=0.0)) or 1.0
+    if scale < SMALLEST_SCALE:  # the edges around a tiny constant are far larger than it is
+        scale = float(np.abs(edges).max(initial=scale))
     centers, spread = _centers(finite / scale, edges / scale)
     return NumericBins(
         name=name,

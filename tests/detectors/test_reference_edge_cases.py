@@ -95,6 +95,13 @@ def test_extreme_numbers_are_counted():
     assert not Monitor(reference).update({"x": values[:60]}).drifted
 
 
+@pytest.mark.parametrize("value", [5e-324, -5e-324, 1e-300, 0.0, 1e308])
+def test_a_constant_of_any_size_gives_a_reference(value):
+    reference = Reference.build({"x": np.full(200, value)}, window_rows=20)
+    assert Reference.from_json(reference.to_json()) == reference
+    assert not Monitor(reference).update({"x": np.full(50, value)}).drifted
+
+
 def test_no_timestamps_and_few_chunks_are_said():
     reference = Reference.build({"x": np.arange(100.0)}, window_rows=100)
     assert any("no timestamps" in caveat for caveat in reference.caveats)
