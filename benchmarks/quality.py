@@ -43,6 +43,7 @@ from benchmarks.quality_report import print_quality
 from benchmarks.report import print_json
 
 QUICK, SMALL = 0.08, 0.2
+LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Budget:
 
     def __call__(self, known: Known) -> int:
         """Return the number of windows."""
-        large = len(known.columns) > 50 or known.window_rows > 1000
-        if large:
+        values = len(known.columns) * len(next(iter(known.columns.values())))
+        if values > LARGE:
             return 0 if self.small_run else 2
         return 3 if self.small_run else 6
 

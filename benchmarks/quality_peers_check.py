@@ -28,7 +28,7 @@ from benchmarks.quality_peers_venv import QUIET, PeersUnavailable, last_line
 
 PROGRAM = Path(__file__).with_name("quality_peers_libraries.py")
 STRIDE = 7
-PATIENCE_S = 300.0
+PATIENCE_S = 1800.0
 ANSWERS, ERRORS = "answers.jsonl", "stderr.txt"
 # By library: the rule whose columns it names, and the rule that is its word on the whole window.
 LIBRARY_RULES: Mapping[str, tuple[str, str]] = {
