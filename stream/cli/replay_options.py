@@ -74,6 +74,7 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
         ),
         incidents=IncidentPolicy(resolve_after=alerts.resolve_after, renotify_ms=alerts.renotify_ms),
         runbook_base_url=alerts.runbook_base_url,
+        labels=base.labels,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stream.cli.replay_options import SpecOptions, replay_spec
 from stream.environment import read_overrides
 from stream.errors import ConfigError
 from stream.settings import SETTING_TREE, ModelSpec, Settings, parse_settings
@@ -106,3 +107,10 @@ def test_the_key_of_ids_is_a_secret() -> None:
     with pytest.raises(ConfigError, match="at most 64 bytes") as raised:
         settings(privacy={"id_key": "pepper" * 20})
     assert "pepper" not in str(raised.value)
+
+
+def test_a_replay_waits_for_labels_as_the_configuration_says() -> None:
+    given = settings({"labels": {"horizon": "2h"}}, defaults={"labels": {"sample": 0.5}})
+    labels = replay_spec(SpecOptions(), given, model="m").labels
+    assert (labels.horizon_ms, labels.sample) == (7_200_000, 0.5)
+    assert replay_spec(SpecOptions(), None, model=None).labels.horizon_ms == 3 * DAY
