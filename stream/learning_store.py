@@ -111,8 +111,10 @@ class LearningStore:
 
     def begin_at(self, model: str, version: str, *, first_ms: int, reason: str) -> None:
         """Learn a version from this event time on, later than the first that was seen, and note why."""
-        fields = {_first(version): str(first_ms), f"spans:{version}": "1", f"reason:{version}": reason}
-        self.client.hset(self._keys(model).learning, mapping=fields)
+        self.client.hset(
+            self._keys(model).learning,
+            mapping={_first(version): str(first_ms), f"spans:{version}": "1", f"reason:{version}": reason},
+        )
 
     def forget(self, model: str, sighting: Sighting) -> None:
         """Drop a sighting: the version is learned from when it is seen next."""

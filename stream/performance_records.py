@@ -136,13 +136,14 @@ def breakdown(
     def told(wanted: Callable[[Stratum], bool]) -> dict[str, Any]:
         return realized(window.of(version, wanted), rules, final=final, age_ms=age_ms)
 
-    mine = [stratum for stratum in window.strata.values() if stratum.version == version]
+    present = {number for pane in window.panes for number in pane.strata}
+    mine = [each for n, each in window.strata.items() if n in present and each.version == version]
     segments = {
-        f"{name}={value}": told(lambda s, n=name, v=value: s.variant == LIVE and s.segments.get(n) == v)
+        f"{name}={value}": told(_in_segment(name, value))
         for name, value in _distinct(pair for each in mine for pair in each.segments.items())
     }
     variants = {
-        variant: told(lambda s, v=variant: s.variant == v)
+        variant: told(_of_variant(variant))
         for variant in _distinct(each.variant for each in mine if each.variant != LIVE)
     }
     parts = {"segments": segments, "variants": variants}
@@ -151,6 +152,14 @@ def breakdown(
         for part, by_name in parts.items()
         if (seen := {name: each for name, each in by_name.items() if each["predictions"]})
     }
+
+
+def _in_segment(name: str, value: str) -> Callable[[Stratum], bool]:
+    return lambda stratum: stratum.variant == LIVE and stratum.segments.get(name) == value
+
+
+def _of_variant(variant: str) -> Callable[[Stratum], bool]:
+    return lambda stratum: stratum.variant == variant
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
