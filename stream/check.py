@@ -11,7 +11,7 @@ from stream.errors import ConfigError, DependencyError
 from stream.kafka_config import validate_kafka
 from stream.preflight import read_facts, redis_client, require_kafka
 from stream.settings import Settings, load_settings
-from stream.topics import missing_topics
+from stream.topics import KafkaTopics, missing_topics
 from stream.units import format_duration
 
 Status = Literal["ok", "warning", "failed", "invalid", "unreachable"]
@@ -87,6 +87,21 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         else:
             count = existing[topic]
             yield Finding("topics", "ok", f"{topic}, {count} partition{'s' * (count != 1)}")
+    if settings.topics.inference not in missing:
+        yield from _retention(settings)
+
+
+def _retention(settings: Settings) -> Iterator[Finding]:
+    """Warn about models that learn from more than the topic holds."""
+    specs = [settings.model_spec(model) for model in settings.models]
+    learning = {spec.name: spec.learn_ms for spec in specs if spec.learn_ms is not None}
+    topic = settings.topics.inference
+    kept_ms = KafkaTopics(settings, timeout_s=5).retention_ms(topic) if learning else None
+    for model, learn_ms in learning.items():
+        if kept_ms is not None and kept_ms < learn_ms:
+            kept, wanted = format_duration(kept_ms), format_duration(learn_ms)
+            detail = f"{topic} keeps events for {kept}, {model} learns from {wanted}: raise its retention.ms"
+            yield Finding("topics", "warning", detail)
 
 
 def _transport(settings: Settings) -> Iterator[Finding]:

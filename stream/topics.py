@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from stream.errors import ConfigError, DependencyError, DriftstreamError
@@ -84,6 +84,17 @@ class KafkaTopics:
                     raise self._unreachable() from exc
                 continue
             return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
+
+    def retention_ms(self, topic: str) -> int | None:
+        """Return how long a topic keeps its records; None when it keeps them for good or does not say."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            (asked,) = self._admin.describe_configs([resource], request_timeout=self._timeout_s).values()
+            stored = asked.result(self._timeout_s + 1)["retention.ms"].value
+        except (KafkaException, TimeoutError, KeyError):
+            return None  # not everybody may ask
+        retention_ms = int(stored)
+        return None if retention_ms < 0 else retention_ms
 
     def create(self, wanted: Iterable[NewTopic]) -> list[TopicState]:
         """Create the topics that are missing and leave the others alone; doing it twice changes nothing.

@@ -170,6 +170,14 @@ def test_check_reports_everything_and_changes_nothing(
     details = {check["detail"] for check in answer["checks"] if check["status"] == "ok"}
     assert {"loan 1, 1 columns", "check-inference, 3 partitions", "check-alerts, 1 partition"} <= details
 
+    config.write_text(text.replace("references: [loan.json]", "learn: 8d"))
+    assert main(argv) == 0
+    answer = json.loads(capsys.readouterr().out)
+    told = {(check["status"], check["detail"]) for check in answer["checks"]}
+    assert ("ok", "loan learns its own from 8d of events") in told
+    short = "check-inference keeps events for 7d, loan learns from 8d: raise its retention.ms"
+    assert ("warning", short) in told
+
     config.write_text(text.replace(kafka.bootstrap_servers, "127.0.0.1:1"))
     assert main(argv) == 3
     capsys.readouterr()

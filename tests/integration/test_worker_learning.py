@@ -185,7 +185,7 @@ def test_a_learner_that_dies_is_replaced_and_all_workers_take_up_one_reference(p
         client.set(f"{pipeline.prefix}:{{model:m}}:learner", "a-dead-worker", px=4_000)
     first.kill()
     second = pipeline.ready_worker(name="second")
-    third = pipeline.ready_worker(name="third")
+    third = pipeline.ready_worker("--only", "ingest", name="third")
     day.pass_by(12.5)
     learned_by(second)
     learned_by(third)
