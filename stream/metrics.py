@@ -140,6 +140,7 @@ class Metrics:
         self.outbox_size = gauge("outbox_size", "Messages committed and not yet delivered.", ("outbox",))
         self.readiness = gauge("ready", "1 when the worker is ready, as /readyz says.")
         self.build_info = gauge("build_info", "1, labelled with the running version.", ("version",))
+        self.topic_info = gauge("topic_info", "1, labelled with what a topic carries.", ("topic", "source"))
         ProcessCollector(registry=self.registry)
 
     def _start_at_zero(self, topics: tuple[str, ...], reasons: tuple[str, ...]) -> None:
@@ -302,6 +303,10 @@ class Metrics:
     def build(self, version: str) -> None:
         """Tell which version runs."""
         self.build_info.labels(version).set(1)
+
+    def carries(self, topic: str, source: str) -> None:
+        """Tell what an input topic carries, ``inference`` or ``labels``: rules select topics by it."""
+        self.topic_info.labels(topic, source).set(1)
 
 
 def _samples(gauge: Gauge) -> list[dict[str, str]]:

@@ -106,6 +106,8 @@ class Worker:
             top_features=settings.metrics.top_features,
         )
         self.metrics.build(version("driftstream"))
+        for source, topic in topics.items():
+            self.metrics.carries(topic, source)
         self._joined = joined_models(settings)
         self._stopping = threading.Event()
         self._ingest: Ingest | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stream.alerts import KINDS
 from stream.learning_sightings import LearningMetrics
 from stream.metrics import Metrics
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
 RUNBOOKS = ROOT / "docs" / "runbooks"
-ALERT_KINDS = ("data_drift", "prediction_drift", "label_drift", "data_quality", "data_loss", "unknown_model")
+ALERT_KINDS = (*KINDS, "unknown_model")
 RUNBOOK_PARTS = ("## Symptom", "## What it means", "## First actions", "## How to silence")
 METRIC = re.compile(r"(?:\w+:)?driftstream_\w+(?::\w+)*|\bprocess_\w+|\bup\b")
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))

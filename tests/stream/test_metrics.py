@@ -64,6 +64,12 @@ def test_registers_on_the_registry_given() -> None:
     assert registry.get_sample_value("driftstream_build_info", {"version": "0.1.0"}) == 1
 
 
+def test_rules_can_select_topics_by_what_they_carry() -> None:
+    metrics = Metrics()
+    metrics.carries("truth", "labels")
+    assert value(metrics, "topic_info", topic="truth", source="labels") == 1
+
+
 def test_names_follow_the_conventions(metrics: Metrics) -> None:
     for family in metrics.registry.collect():
         assert family.name.startswith(("driftstream_", "process_")), family.name
