@@ -21,6 +21,17 @@ pytestmark = pytest.mark.services
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
 CHOSEN = {"model": "loan", "version": "2", "feature": "age|income|__other__", "topic": "inference|labels"}
+PERFORMANCE = {
+    "realized": {
+        "accuracy": 0.91,
+        "log_loss": 0.24,
+        "n": 1100,
+        "coverage": 0.92,
+        "delay_p50_ms": 60_000.0,
+        "delay_p95_ms": 900_000.0,
+    },
+    "estimated": {"accuracy": 0.93, "log_loss": 0.21},
+}
 
 
 def window(model: str, number: int, source: str) -> dict[str, Any]:
@@ -47,12 +58,14 @@ def window(model: str, number: int, source: str) -> dict[str, Any]:
         "status": "drift",
         "drifted": [names[0]],
         "features": rows,
+        "performance": PERFORMANCE if source == "inference" else None,
     }
 
 
 def work(metrics: Metrics, number: int) -> None:
     """One minute in the life of a worker."""
     for topic in ("inference", "labels"):
+        metrics.carries(topic, topic)
         metrics.partitions(topic, assigned=2, paused=0)
         metrics.events_total.labels(topic, "loan").inc(1000)
         metrics.events_rejected_total.labels(topic, "not_json").inc(10)
@@ -69,6 +82,7 @@ def work(metrics: Metrics, number: int) -> None:
     for model in ("loan", "fraud"):
         for source in ("inference", "labels"):
             metrics.observe_window(window(model, number, source))
+        metrics.performance.joined(model, {"joined": 900, "early": 50, "early_joined": 20})
         metrics.incidents(model, {("data_drift", "ticket"): 1, ("data_quality", "page"): 1})
         metrics.evaluated(seconds=0.003, close_delay_seconds=1.5)
     metrics.alert("data_drift", "firing")
