@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 _RECORD = msgspec.json.Decoder(WindowRecord)
 _COLOURS = {"drift": "red", "not_enough_data": "yellow"}
 _NAMES_SHOWN = 5
+_METRICS = ("accuracy", "mae", "ndcg")
+"""The first that a model has stands in the line of a window."""
 _STATUS_WIDTH = 17
+_LABELS = "labels"
 _ROWS_SHOWN = 500  # rows between two updates of the bar
 
 
 class Report:
     """Prints messages as they come; keeps counts, not windows.
+
+    As text, a window that labels restate is printed once more: when no label can come any more.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ class Report:
     def __init__(self, output: Output, *, alerts: TextIO | None = None) -> None:
         self.statuses: Counter[str] = Counter()
         self.restated = 0
+        self.restated_by_labels = 0
+        self.final = 0
         self.first_drift: WindowRecord | None = None
         self._output = output
         self._alerts = alerts
@@ -61,13 +68,22 @@ class Report:
             self._show_alert(value)
             return
         record = _RECORD.decode(value)
-        if record.revision:
+        self._count(record)
+        if self._output is Output.JSON:
+            typer.echo(value)
+        elif record.closed_by != _LABELS or _is_final(record):
+            typer.echo(window_line(record))
+
+    def _count(self, record: WindowRecord) -> None:
+        if record.closed_by == _LABELS:
+            self.restated_by_labels += 1
+            self.final += _is_final(record)
+        elif record.revision:
             self.restated += 1
         else:
             self.statuses[record.status] += 1
         if record.status == "drift" and self.first_drift is None:
             self.first_drift = record
-        typer.echo(value if self._output is Output.JSON else window_line(record))
 
     def _show_alert(self, value: bytes) -> None:
         if self._alerts is not None:
@@ -88,21 +104,51 @@ class Report:
         first = self.first_drift
         since = "" if first is None else f"; first drift in the window from {_instant(first.window_start_ms)}"
         restated = f"; {self.restated} restated" if self.restated else ""
+        if self.restated_by_labels:
+            restated += f"; {self.restated_by_labels} restated by labels, {self.final} of them final"
         return f"{totals.counted} events in {windows} windows: {counts or 'none'}{since}{restated}"
 
 
 def window_line(record: WindowRecord) -> str:
-    """One window for a reader: when it began, its events, the verdict, and what drifted most."""
+    """One window for a reader: when it began, its events, the verdict, what drifted most, performance."""
     status = typer.style(record.status, fg=_COLOURS.get(record.status))
-    names = sorted(record.drifted, key=lambda name: -abs(record.features[name].get("effect") or 0.0))
+    found = record.features  # of a window that labels restate there are none: then as they stand
+    names = sorted(record.drifted, key=lambda name: -abs(found.get(name, {}).get("effect") or 0.0))
     listed = ", ".join(names[:_NAMES_SHOWN])
     if len(names) > _NAMES_SHOWN:
         listed += f" and {len(names) - _NAMES_SHOWN} more"
-    marks = [record.source] if record.source != "inference" else []
-    marks += [f"revision {record.revision}"] if record.revision else []
-    what = "  ".join(text for text in (listed, f"[{', '.join(marks)}]" if marks else "") if text)
+    texts = (listed, performance_text(record), _marks(record))
+    what = "  ".join(text for text in texts if text)
     gap = " " * (_STATUS_WIDTH - len(record.status)) if what else ""
     return f"{_instant(record.window_start_ms)}  {record.n:>8}  {status}{gap}{what}"
+
+
+def _marks(record: WindowRecord) -> str:
+    """What kind of record it is, where it is not the first of a window of predictions."""
+    if record.closed_by == _LABELS:
+        marks = [_LABELS, "final" if _is_final(record) else f"revision {record.revision}"]
+    else:
+        marks = [record.source] if record.source != "inference" else []
+        marks += [f"revision {record.revision}"] if record.revision else []
+    return f"[{', '.join(marks)}]" if marks else ""
+
+
+def performance_text(record: WindowRecord) -> str:
+    """The first of accuracy, MAE and NDCG that the window has, by its labels and as estimated; or nothing."""
+    told = record.performance or {}
+    realized, estimated = told.get("realized", {}), told.get("estimated", {})
+    name = next((each for each in _METRICS if each in realized or each in estimated), "")
+    form = ".4g" if name == "mae" else ".4f"
+    texts = []
+    if realized.get(name) is not None:
+        texts.append(f"{realized[name]:{form}} of {realized['n']} labels")
+    if estimated.get(name) is not None:
+        texts.append(f"estimated {estimated[name]:{form}}")
+    return f"{name} {', '.join(texts)}" if texts else ""
+
+
+def _is_final(record: WindowRecord) -> bool:
+    return bool((record.performance or {}).get("realized", {}).get("final"))
 
 
 def alert_line(body: dict[str, Any]) -> str:

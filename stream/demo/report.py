@@ -2,9 +2,9 @@
 
 An alert is *explained* by an injection when it is one of its signs: the kind and the columns or metrics are
 those that the story lists for it, and the alert's window holds changed events. The story lists what is true
-of a change, whether it must come or may: wrong readings move the answers, and the scores promise what the
-labels do not show; a changed concept moves the labels and the realized accuracy, but neither a reading nor
-an answer nor an estimate. Every other firing alert is a false alarm, whenever it comes.
+of a change, whether it must come or may. Wrong readings move the answers, and the scores promise less than
+the labels then show, for those are as good as before. A changed concept moves the labels and the realized
+accuracy, but no reading, answer or estimate. Every other firing alert is a false alarm, whenever it comes.
 """
 
 from __future__ import annotations

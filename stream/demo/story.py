@@ -108,7 +108,9 @@ class Story:
                 also=(
                     # the model is asked with wrong readings: its answers move,
                     Sign("prediction_drift", frozenset({"prediction", "score"})),
-                    # and its scores promise an accuracy that is not that of the labels
+                    # its scores promise less than before,
+                    Sign("estimated_performance_drop", accuracy),
+                    # and the labels contradict them
                     Sign("concept_drift", accuracy),
                 ),
             ),

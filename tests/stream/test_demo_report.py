@@ -147,7 +147,7 @@ def test_what_is_not_found_is_named() -> None:
         (SENSOR.first, "label_drift", ["label"]),
         (SENSOR.first, "data_quality", ["f1"]),
         (SENSOR.first, "performance_drop", ["accuracy"]),
-        (SENSOR.first, "estimated_performance_drop", ["accuracy"]),
+        (SENSOR.last, "estimated_performance_drop", ["accuracy"]),
         (SENSOR.first - 1, "concept_drift", ["accuracy"]),
         (SENSOR.last, "concept_drift", ["accuracy"]),
         (CONCEPT.first, "prediction_drift", ["score"]),
