@@ -223,6 +223,7 @@ class Learner:
             version=sighting.version,
             least_rows=least,
             most_features=self._settings.limits.features,
+            categorical=spec.categorical,
             caveats=caveats,
         )
         if sample is not None and self._starts_late(model, sighting, sample):

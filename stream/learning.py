@@ -48,6 +48,8 @@ class LearnSpec:
         With fewer there is no reference.
     most_features
         Those in most events are taken.
+    categorical
+        Columns whose numbers are codes; those that the events do not have are passed over.
     caveats
         What to know of where the events are from, a line each.
     """
@@ -56,6 +58,7 @@ class LearnSpec:
     version: str
     least_rows: int = 2
     most_features: int = 2_000
+    categorical: frozenset[str] = frozenset()
     caveats: Sequence[str] = field(default_factory=tuple)
 
 
@@ -73,7 +76,9 @@ def learn(sample: EventSample, spec: LearnSpec, labels: Mapping[str, Any] | None
     NotEnough
         There are too few events, or none of their columns has a value.
     """
-    columns = columns_of(sample.events(), labels, most_features=spec.most_features)
+    columns = columns_of(
+        sample.events(), labels, most_features=spec.most_features, categorical=spec.categorical
+    )
     rows = len(columns.ts_ms)
     if rows < spec.least_rows:
         raise NotEnough("too_few_rows", f"{rows} events, at least {spec.least_rows} are needed")
@@ -83,6 +88,7 @@ def learn(sample: EventSample, spec: LearnSpec, labels: Mapping[str, Any] | None
             columns.values,
             window_rows=max(1, round(sample.slide_rows() * share)),
             times_ms=columns.ts_ms,
+            categorical=columns.categorical,
             model=spec.model,
             version=spec.version or UNNAMED_VERSION,
         )

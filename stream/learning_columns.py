@@ -7,7 +7,7 @@ as it would be to a decoder. One malformed text among numbers makes no category 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,14 @@ _decode = msgspec.json.Decoder(_Body, float_hook=float).decode
 
 @dataclass(frozen=True)
 class LearnedColumns:
-    """Columns in order of event time, ``ts_ms`` of their rows, and what to know of them, a line each."""
+    """Columns in order of event time, ``ts_ms`` of their rows, and what to know of them, a line each.
+
+    ``categorical`` are those whose numbers are codes.
+    """
 
     values: EventColumns
     ts_ms: NDArray[np.int64]
+    categorical: frozenset[str] = frozenset()
     caveats: tuple[str, ...] = ()
 
 
@@ -98,7 +102,11 @@ class _Survey:
 
 
 def columns_of(
-    events: Sequence[Sampled], labels: Mapping[str, Any] | None = None, *, most_features: int
+    events: Sequence[Sampled],
+    labels: Mapping[str, Any] | None = None,
+    *,
+    most_features: int,
+    categorical: Collection[str] = (),
 ) -> LearnedColumns:
     """Return the columns of ``events``, smallest hash first; with more columns than fit, of fewer events.
 
@@ -108,6 +116,8 @@ def columns_of(
     ----------
     labels
         The truth by prediction id.
+    categorical
+        Columns whose numbers are codes.
     """
     rows, known, caveats = _labelled(_decodable(events), labels or {})
     survey = _Survey(_in_time(rows), known)
@@ -115,7 +125,10 @@ def columns_of(
     fitting = MOST_CELLS // max(len(features) + len(OUTPUTS), 1)
     ordered = _in_time(rows[:fitting])
     kinds = {**features, **survey.outputs}
-    columns = {name: _Column(len(ordered), is_numeric=seen.is_numeric) for name, seen in kinds.items()}
+    columns = {
+        name: _Column(len(ordered), is_numeric=seen.is_numeric and name not in categorical)
+        for name, seen in kinds.items()
+    }
     for row, body in enumerate(_bodies(ordered)):
         given = body.features or {}
         for name in features:
@@ -126,7 +139,7 @@ def columns_of(
     mixed = [
         f"column {name!r} holds {seen.texts} texts among its numbers: they count as invalid"
         for name, seen in kinds.items()
-        if seen.is_numeric and seen.texts
+        if seen.is_numeric and seen.texts and name not in categorical
     ]
     return LearnedColumns(
         EventColumns(
@@ -134,6 +147,7 @@ def columns_of(
             **{name: columns[name].values for name in survey.outputs},
         ),
         np.array([event.ts_ms for event in ordered], np.int64),
+        frozenset(kinds.keys() & set(categorical)),
         (*caveats, *left_out, *mixed),
     )
 

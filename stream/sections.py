@@ -239,7 +239,12 @@ class ModelDefaults(Section):
 class FeatureSettings(Section):
     """One column of a model's references: a feature, or `prediction`, `score` or `label`."""
 
-    min_effect: float = Field(ge=0, le=1, description="smallest change of this column that matters")
+    min_effect: float | None = Field(
+        default=None, ge=0, le=1, description="smallest change of this column that matters"
+    )
+    categorical: bool = Field(
+        default=False, description="its numbers are codes, not amounts: for references that are learned"
+    )
 
 
 class ModelSettings(Section):

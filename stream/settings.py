@@ -81,6 +81,8 @@ class ModelSpec:
     learn_ms: int | None = None
     """How much of the live stream the references are learned from; None where they are files."""
     learn_rows: int = 100_000
+    categorical: frozenset[str] = frozenset()
+    """Columns whose numbers are codes, where references are learned."""
     labels: LabelSettings = field(default_factory=LabelSettings)
     """How labels are joined."""
     segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -136,7 +138,10 @@ class Settings(Section):
         values = dict(self.defaults) | {key: value for key, value in model if value is not None}
         values["slide_ms"] = values["slide_ms"] or min(DEFAULT_SLIDE_MS, values["window_ms"])
         values["labels"] = self._labels(name)
-        values["min_effects"] = {key: own.min_effect for key, own in values.pop("features").items()}
+        columns = values.pop("features")
+        effects = {key: own.min_effect for key, own in columns.items()}
+        values["min_effects"] = {key: effect for key, effect in effects.items() if effect is not None}
+        values["categorical"] = frozenset(key for key, own in columns.items() if own.categorical)
         spec = self._budgeted(ModelSpec(name=name, **values))
         if spec.slide_ms > spec.window_ms or spec.window_ms % spec.slide_ms:
             raise ConfigError(self._uneven(spec))
@@ -173,6 +178,13 @@ class Settings(Section):
         """Check that there is one source of references: files, or enough of the live stream."""
         own_ms = self.models[spec.name].learn_ms
         learn = "" if spec.learn_ms is None else format_duration(spec.learn_ms)
+        if spec.references and spec.categorical:
+            column = min(spec.categorical)
+            path = ("models", spec.name, "features", column, "categorical")
+            raise ConfigError(
+                f"{self.where(*path)}: {dotted(path)} is for references that are learned; "
+                f"build the files with --categorical {column}"
+            )
         if spec.references and own_ms is None:
             return replace(spec, learn_ms=None)
         if spec.references:

@@ -62,12 +62,12 @@ def build(
     span = {"--from": start, "--to": end, "--last": last}
     of_files = {
         "--input": input_, "--timestamp": timestamp, "--features": features, "--prediction": prediction,
-        "--score": score, "--label": label, "--categorical": categorical, "--rows": rows,
+        "--score": score, "--label": label, "--rows": rows,
         "--window-rows": window_rows, "--window": window, "--slide": slide,
     }  # fmt: skip
     if from_kafka:
         _refuse(of_files, "is of --input, not of --from-kafka")
-        reference = _from_kafka(config, model, model_version, (start, end, last))
+        reference = _from_kafka(config, (model, model_version), (start, end, last), categorical)
     elif input_ is None or model_version is None:
         missing = "--input" if input_ is None else "--model-version"
         raise ConfigError(f"{missing} is missing: give it, or --from-kafka to take events of the stream")
@@ -97,13 +97,17 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 
 def _from_kafka(
-    config: Path | None, model: str, version: str | None, span: tuple[str | None, str | None, str | None]
+    config: Path | None,
+    names: tuple[str, str | None],
+    span: tuple[str | None, str | None, str | None],
+    categorical: str | None,
 ) -> Reference:
     from stream.cli.reference_stream import build_from_kafka, span_of
+    from stream.rows import column_names
     from stream.settings import load_settings
 
-    wanted = span_of(*span)
-    return build_from_kafka(load_settings(config), model, version, wanted)
+    wanted, codes = span_of(*span), column_names(categorical) or []
+    return build_from_kafka(load_settings(config), *names, wanted, categorical=codes)
 
 
 def _from_file(

@@ -14,7 +14,7 @@ from stream.settings import DEFAULT_SLIDE_MS
 from stream.units import parse_duration_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from detectors import Reference
     from stream.learning_sample import EventSample, Harvest
@@ -50,10 +50,17 @@ def span_of(start: str | None, end: str | None, last: str | None) -> Span:
     return span
 
 
-def build_from_kafka(settings: Settings, model: str, version: str | None, span: Span) -> Reference:
+def build_from_kafka(
+    settings: Settings, model: str, version: str | None, span: Span, *, categorical: Iterable[str] = ()
+) -> Reference:
     """Build a reference from the events of a model in a range of event time, as a worker learns one.
 
     Nothing is committed, and no consumer group is joined.
+
+    Parameters
+    ----------
+    categorical
+        Columns whose numbers are codes, beside those of the configuration.
 
     Raises
     ------
@@ -70,6 +77,7 @@ def build_from_kafka(settings: Settings, model: str, version: str | None, span: 
 
     configured = model in settings.models
     rows = settings.model_spec(model).learn_rows if configured else settings.defaults.learn_rows
+    codes = settings.model_spec(model).categorical if configured else frozenset()
     harvest = Harvest(
         {model: {None: span}},
         slides_ms={model: _slide_ms(settings, model)},
@@ -82,7 +90,12 @@ def build_from_kafka(settings: Settings, model: str, version: str | None, span: 
             stretches = reader.since(stretches, span.start_ms - settings.time.max_future_skew_ms)
         labels = read_range(settings, reader, stretches, harvest, since_ms=span.start_ms)
     sample, named = _chosen(harvest, settings, model, version)
-    spec = LearnSpec(model=model, version=named, most_features=settings.limits.features)
+    spec = LearnSpec(
+        model=model,
+        version=named,
+        most_features=settings.limits.features,
+        categorical=codes | set(categorical),
+    )
     try:
         return learn(sample, spec, labels.get(model))
     except NotEnough as exc:

@@ -249,6 +249,20 @@ def test_features_beyond_the_bound_are_those_in_fewest_events() -> None:
     assert "left out: 42 features, those in fewest events" in reference.caveats
 
 
+def test_numbers_that_are_codes_become_categories_and_are_found_again() -> None:
+    events = [json.loads(value) for value in records(1_000)]
+    for i, event in enumerate(events):
+        event["features"] = {"zip": [10115, 20095.0, 80331][i % 3], "x": 1.5 * i}
+    values = [json.dumps(event).encode() for event in events]
+    reference = learned(values, categorical=frozenset({"zip", "nowhere"}))
+    assert dict(zip(reference.names, reference.kinds, strict=True))["zip"] == "categorical"
+    (block,) = JsonInferenceDecoder({("m", "v1"): reference}).decode(values, [-1] * len(values)).blocks
+    counted = reference.tally(block.columns)[0]
+    place = reference.names.index("zip")
+    assert counted.cells[place].tolist() == reference.counts.cells[place].tolist()
+    assert sorted(counted.cells[place][:3].tolist()) == [333, 333, 334]
+
+
 def test_events_without_version_give_a_reference_with_a_name() -> None:
     sample = harvest(records(2_000, version=None)).samples["m", ""]
     assert learn(sample, LearnSpec(model="m", version="")).version == "learned"

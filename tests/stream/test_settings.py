@@ -126,6 +126,10 @@ def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
             "  b: {learn: 24h, references: [x]}\n",
             "9: models.b.learn is 1d beside references; keep one of the two",
         ),
+        (
+            "  b: {references: [x], features: {zip: {categorical: true}}}\n",
+            "9: models.b.features.zip.categorical is for references that are learned; build the files with",
+        ),
         ("  b: {learn: 0s}\n", "9: models.b.learn is '0s': must be longer than 0s"),
         (
             "  b: {learn: 15m}\n",
@@ -347,5 +351,9 @@ def test_a_model_without_references_learns_them_as_the_defaults_say() -> None:
     )
     assert (spec.model_spec("a").learn_ms, spec.model_spec("a").learn_rows) == (86_400_000, 100_000)
     assert spec.model_spec("b").learn_ms is None
-    own = parse_settings({**mapping(), "models": {"a": {"learn": "2h", "learn_rows": 5_000}}})
+    features = {"zip": {"categorical": True}, "age": {"min_effect": 0.1}}
+    model = {"learn": "2h", "learn_rows": 5_000, "features": features}
+    own = parse_settings({**mapping(), "models": {"a": model}})
+    assert own.model_spec("a").categorical == {"zip"}
+    assert own.model_spec("a").min_effects == {"age": 0.1}
     assert (own.model_spec("a").learn_ms, own.model_spec("a").learn_rows) == (7_200_000, 5_000)
