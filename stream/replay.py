@@ -168,6 +168,12 @@ class Replay:
             total.rejected += each.rejected
         return total
 
+    @property
+    def has_unjoined(self) -> bool:
+        """Whether labels lay beyond the horizon of their prediction, or met none."""
+        counts = self._store.joins.join_counts(self.model)
+        return counts.after_horizon > 0 or counts.early > counts.early_joined
+
     def run(self, events: Iterable[tuple[Source, Record]]) -> Iterator[Message]:
         """Give back the messages of every window as soon as it closes, in the order of their commits.
 

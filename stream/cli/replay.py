@@ -50,6 +50,9 @@ def replay(
     label_delay: Annotated[int, typer.Option(min=0, help="Rows between a prediction and its label.")] = 0,
     label_time: Annotated[str | None, typer.Option(help="Column of the time a label is known.")] = None,
     label_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of labels that never come.")] = 0,
+    label_horizon: Annotated[
+        str | None, typer.Option(help="How far a label may lie from its prediction.", show_default="3d")
+    ] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Configuration to take the defaults from.")
@@ -75,6 +78,7 @@ def replay(
     from stream.row_events import inference_events
     from stream.row_labels import LabelTiming, in_order_sent, label_events
     from stream.rows import Roles, RowRanges, column_names, read_rows
+    from stream.units import format_duration
 
     timing = LabelTiming(delay=label_delay, column=label_time, missing=label_missing)
     built = read_reference(reference)
@@ -86,6 +90,7 @@ def replay(
         min_samples=min_samples,
         min_effect=min_effect,
         arl=arl,
+        label_horizon=label_horizon,
     )
     spec = replay_spec(told, configuration(config), model=built.model)
     table = read_rows(file, RowRanges.parse(rows) if rows else None)
@@ -108,6 +113,10 @@ def replay(
     labels = label_events(table, roles, times, model=pipeline.model, timing=timing)
     ordered = in_order_sent(events, labels, times, timing)
     has_drift = _print(pipeline, ordered, len(table), output, alerts)
+    if pipeline.has_unjoined:
+        horizon = format_duration(spec.labels.horizon_ms)
+        note = f"labels more than {horizon} from their prediction were not joined"
+        typer.echo(f"note: {note}: give a longer --label-horizon", err=True)
     if fail_on_drift and has_drift:
         raise typer.Exit(1)
 

@@ -37,6 +37,7 @@ class SpecOptions:
     min_samples: int | None = None
     min_effect: float | None = None
     arl: int | None = None
+    label_horizon: str | None = None
 
 
 def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | None) -> ReplaySpec:
@@ -57,6 +58,10 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
     base = _base(settings, model)
     out_of_orderness_ms = _ms(told.out_of_orderness, "--out-of-orderness")
     windows = _windows(told, base)
+    horizon_ms = _ms(told.label_horizon, "--label-horizon")
+    if horizon_ms == 0:
+        raise ConfigError("--label-horizon must be longer than 0s")
+    own = {} if horizon_ms is None else {"horizon_ms": horizon_ms}
     return ReplaySpec(
         windows=windows,
         min_samples=base.min_samples if told.min_samples is None else told.min_samples,
@@ -74,7 +79,7 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
         ),
         incidents=IncidentPolicy(resolve_after=alerts.resolve_after, renotify_ms=alerts.renotify_ms),
         runbook_base_url=alerts.runbook_base_url,
-        labels=base.labels,
+        labels=base.labels.model_copy(update=own),
     )
 
 

@@ -114,3 +114,5 @@ def test_a_replay_waits_for_labels_as_the_configuration_says() -> None:
     labels = replay_spec(SpecOptions(), given, model="m").labels
     assert (labels.horizon_ms, labels.sample) == (7_200_000, 0.5)
     assert replay_spec(SpecOptions(), None, model=None).labels.horizon_ms == 3 * DAY
+    told = SpecOptions(label_horizon="30d")
+    assert replay_spec(told, given, model="m").labels.horizon_ms == 30 * DAY

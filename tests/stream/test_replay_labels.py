@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from typer.testing import CliRunner
 
 from detectors import Reference
+from stream.cli import app
+from stream.cli.replay_options import SpecOptions, replay_spec
+from stream.errors import ConfigError
 from stream.label_sections import LabelSettings
 from stream.replay import METRICS, Replay
 from stream.replay_intake import ReplaySpec
@@ -157,3 +163,41 @@ def test_without_labels_nothing_is_joined(stream: Stream, reference: Reference) 
     only = [each for each in stream.records() if each[0] == "inference"]
     records = [json.loads(m.value or b"") for m in replay.run(only) if m.topic == METRICS]
     assert all("realized" not in (record.get("performance") or {}) for record in records)
+
+
+def test_labels_beyond_the_horizon_are_not_joined(stream: Stream, reference: Reference) -> None:
+    spec = ReplaySpec(
+        **{**vars(SPEC), "labels": LabelSettings.model_validate({"horizon": "1m"})}  # half of them are later
+    )
+    replay = Replay(spec, reference, sources=("inference", "labels"))
+    messages = [json.loads(m.value or b"") for m in replay.run(stream.records()) if m.topic == METRICS]
+    last = {record["window_start_ms"]: record for record in messages if record["source"] == "inference"}
+    joined = sum(record["performance"]["realized"]["n"] for record in last.values())
+    assert 0 < joined < N / 4
+    assert replay.has_unjoined
+
+
+@pytest.mark.parametrize(("horizon", "told"), [("1m", True), ("1h", False)])
+def test_the_command_says_when_labels_lie_beyond_the_horizon(
+    stream: Stream, reference: Reference, tmp_path: Path, horizon: str, *, told: bool
+) -> None:
+    rows = {
+        "x": stream.score,
+        "score": stream.score,
+        "said": np.where(stream.predicted == 1, "yes", "no").tolist(),
+        "y": np.where(stream.truth == 1, "yes", "no").tolist(),
+        "at": stream.ts_ms,
+    }
+    data, stored = tmp_path / "rows.parquet", tmp_path / "reference.json"
+    pl.DataFrame(rows).write_parquet(data)
+    stored.write_text(reference.to_json())
+    options = ["--timestamp", "at", "--prediction", "said", "--score", "score", "--label", "y"]
+    options += ["--label-delay", "2000", "--label-horizon", horizon, "--window", "1m", "--output", "json"]
+    result = CliRunner().invoke(app, ["replay", str(data), "--reference", str(stored), *options])
+    assert result.exit_code == 0, result.output
+    assert ("labels more than 1m from their prediction were not joined" in result.stderr) is told
+
+
+def test_a_horizon_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--label-horizon must be longer than 0s"):
+        replay_spec(SpecOptions(label_horizon="0s"), None, model=None)
