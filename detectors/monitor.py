@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from detectors.counts import Counts
-from detectors.decision import LOOKBACKS, Decision, Judgement
+from detectors.decision import Decision, Judgement
 from detectors.dependence import NOTHING, Dependence, Dependent
 from detectors.episode import Episode, News, follow
 from detectors.errors import CorruptBytes, MismatchError
 from detectors.evidence import Evidence
 from detectors.framing import frame, unframe
+from detectors.lookbacks import LOOKBACKS
 from detectors.reference import Reference
 from detectors.scores import Sums
 from detectors.verdict import Severity, Verdict
@@ -58,7 +59,7 @@ class Monitor:
     min_samples
         Rows that a slice needs to be judged.
     window_slices
-        Slices of the window shown: one more lookback, where it is not among 1, 2, 4, 8 and 16.
+        Slices of the window shown: one more lookback, where it is not among :data:`LOOKBACKS`.
 
     Examples
     --------

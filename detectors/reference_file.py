@@ -18,7 +18,7 @@ from detectors.estimation.table import PerformanceEntry, check_entry
 from detectors.moments import Products
 from detectors.pairs import PairScores
 from detectors.scores import Scores
-from detectors.slots import SLOTS
+from detectors.slots import DAY, WEEK
 
 FORMAT: Final = "driftstream.reference/1"
 Whole = NDArray[np.int64]
@@ -26,7 +26,7 @@ Role = Literal["feature", "prediction", "score", "label"]
 
 
 class Season(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Mean effect of one component in each hour of the day (UTC)."""
+    """Mean effect of one component in each hour of the day, or of the week from Monday on (UTC)."""
 
     component: int
     hours: tuple[float, ...]
@@ -164,11 +164,12 @@ def _polynomials(column: ColumnEntry) -> int:
 
 
 def _joined_variation(parts: Sequence[ColumnVariation], chunks: int, chunk_rows: int, days: int) -> Variation:
-    profile = np.zeros((sum(len(part.tau2) for part in parts), SLOTS))
+    slots = max((len(season.hours) for part in parts for season in part.seasons), default=DAY)
+    profile = np.zeros((sum(len(part.tau2) for part in parts), slots))
     start = 0
     for part in parts:
         for season in part.seasons:
-            profile[start + season.component] = season.hours
+            profile[start + season.component] = np.tile(season.hours, slots // len(season.hours))
         start += len(part.tau2)
     return Variation(
         chunks=chunks,
@@ -186,13 +187,20 @@ def _joined(parts: list[tuple[float, ...]]) -> np.ndarray[tuple[int], np.dtype[n
     return np.array([value for part in parts for value in part], dtype=np.float64)
 
 
+def _shortest(hours: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return a profile by the hour of the day where all days of its week are the same."""
+    day = hours[:DAY]
+    same = bool(np.array_equal(np.tile(day, hours.size // DAY), hours))
+    return tuple((day if same else hours).tolist())
+
+
 def column_variations(variation: Variation, per_column: Sequence[int]) -> list[ColumnVariation]:
     """Divide a variation among the columns: the inverse of :meth:`ReferenceFile.variation`."""
     bounds = np.cumsum([0, *per_column]).tolist()
     parts = []
     for start, stop in pairwise(bounds):
         seasons = tuple(
-            Season(int(m), tuple(variation.profile[start + m].tolist()))
+            Season(int(m), _shortest(variation.profile[start + m]))
             for m in np.flatnonzero(variation.seasonal[start:stop])
         )
         dof = variation.dof[start:stop].tolist()
@@ -268,7 +276,8 @@ def _check_variation(where: str, part: ColumnVariation) -> None:
     if min((*part.tau2, *part.noise), default=0.0) < 0 or min(part.inertia, default=1.0) < 1:
         raise FormatError(f"{where} tau2 and noise must be >= 0, inertia >= 1: build it again")
     for season in part.seasons:
-        if not 0 <= season.component < len(part.tau2) or len(season.hours) != SLOTS:
+        if not 0 <= season.component < len(part.tau2) or len(season.hours) not in (DAY, WEEK):
             raise FormatError(
-                f"{where} season of component {season.component} must have {SLOTS} hours: build it again"
+                f"{where} season of component {season.component} must have {DAY} or {WEEK} hours:"
+                " build it again"
             )

@@ -24,7 +24,9 @@ Floats = NDArray[np.float64]
 
 DEGREES = ("location", "scale", "skew", "tails")
 WEIGHTS = (6.0, 2.0)
-"""Budget of location and of scale where another component gets 1; missing gets that of scale."""
+"""Budget of location and of scale where another component gets 1."""
+SPECIAL_WEIGHTS = (2.0, 1.0, 2.0)
+"""Budget of missing, invalid and unseen."""
 RARE_SHARE = 1e-4
 """Effects of rarer cells are measured as if they had this share: one row in thousands is none."""
 
@@ -181,11 +183,14 @@ def _indicator_cells(binning: Binning, j: int) -> list[int]:
 
 
 def _multiplicity(polynomials: int, indicators: list[int], missing: int) -> Floats:
-    """Return the multiplicities of one column's components; equal ones where it has no polynomials."""
-    weights = np.ones(polynomials + len(indicators))
-    if polynomials:
-        weights[: min(polynomials, len(WEIGHTS))] = WEIGHTS[:polynomials]
-        weights[polynomials + indicators.index(missing)] = WEIGHTS[1]
+    """Return the multiplicities of one column's components, ``missing`` being the first special cell."""
+    smooth = np.ones(polynomials)
+    smooth[: len(WEIGHTS)] = WEIGHTS[:polynomials]
+    levels = [cell for cell in indicators if cell < missing]
+    # Where nothing is ordered, the levels have what location and scale have.
+    level = 1.0 if polynomials else sum(WEIGHTS) / max(len(levels), 1)
+    special = [SPECIAL_WEIGHTS[cell - missing] for cell in indicators if cell >= missing]
+    weights = np.array([*smooth, *[level] * len(levels), *special])
     multiplicity: Floats = weights.sum() / weights
     return multiplicity
 

@@ -19,9 +19,32 @@ def student_tail(t: ArrayLike, dof: ArrayLike) -> Floats:
     """Two-sided tail probability of Student's t; infinite ``dof`` is the normal."""
     t, dof = np.broadcast_arrays(np.abs(np.asarray(t, dtype=np.float64)), np.asarray(dof, dtype=np.float64))
     finite = np.isfinite(dof)
-    tail: Floats = normal_tail(t)
+    tail: Floats = np.array(normal_tail(t))
     tail[finite] = 2.0 * stdtr(dof[finite], -t[finite])
     return tail
+
+
+def interval_tail(near: ArrayLike, far: ArrayLike, dof: ArrayLike) -> Floats:
+    r"""Probability of an effect so large when the true one is at most the tolerated one, on either side.
+
+    It is largest where the true effect is the tolerated one: one tail beyond it, plus the tail on the other
+    side of zero (Hodges & Lehmann 1954). ``near`` and ``far`` are the two distances in standard errors;
+    where nothing is tolerated they are equal, and this is :func:`student_tail`.
+    """
+    tail: Floats = 0.5 * (student_tail(near, dof) + student_tail(far, dof))
+    return tail
+
+
+def interval_critical(p: Floats, width: Floats, dof: Floats) -> Floats:
+    """Return the ``near`` with :func:`interval_tail` ``p`` where ``far`` is ``width`` more."""
+    near = critical_value(p, dof)
+    for _ in range(3):
+        both = student_tail(near, dof)
+        one_sided = np.divide(
+            both, both + student_tail(near + width, dof), out=np.ones_like(both), where=both > 0
+        )
+        near = critical_value(np.minimum(2.0 * p * one_sided, 1.0), dof)
+    return near
 
 
 def critical_value(p: ArrayLike, dof: ArrayLike) -> Floats:
@@ -64,22 +87,51 @@ def unskewed(z: ArrayLike, skew: ArrayLike) -> Floats:
     return result
 
 
-def signed_root_binomial(k: ArrayLike, n: ArrayLike, r: ArrayLike, m: ArrayLike) -> Floats:
+def signed_root_binomial(
+    k: ArrayLike, n: ArrayLike, r: ArrayLike, m: ArrayLike, *, apart: ArrayLike = 0.0
+) -> Floats:
     r"""Signed root of the likelihood ratio of two binomial samples, ``k`` of ``n`` against ``r`` of ``m``.
 
     :math:`\pm\sqrt{2 \sum O \ln (O/E)}` with ``k`` half a row closer to its expectation (continuity
     correction). Its normal approximation holds far into the tails and for few hits, where that of
-    chi-square does not (Barndorff-Nielsen 1986). Zero where a sample is empty or the correction passes the
-    expectation.
+    chi-square does not (Barndorff-Nielsen 1986). Under the null the first share exceeds the second by
+    ``apart`` (negative: falls short of it). Zero where a sample is empty, the correction passes the
+    expectation, or the difference is between 0 and ``apart``.
     """
-    hits, rows, known, all_known = (np.asarray(x, dtype=np.float64) for x in (k, n, r, m))
-    total = np.maximum(rows + all_known, 1.0)
-    excess = hits - rows * (hits + known) / total
-    hits = hits - np.sign(excess) * np.minimum(0.5, np.abs(excess))
-    share = (hits + known) / total
-    ratio = _deviance(hits, rows, share) + _deviance(known, all_known, share)
-    root: Floats = np.sign(excess) * np.sqrt(np.maximum(ratio, 0.0))
-    return np.where((rows > 0) & (all_known > 0), root, 0.0)
+    hits, rows, known, all_known, offset = np.broadcast_arrays(
+        *(np.asarray(x, dtype=np.float64) for x in (k, n, r, m, apart))
+    )
+    n1, n2 = np.maximum(rows, 1.0), np.maximum(all_known, 1.0)
+    sign = np.sign(hits / n1 - known / n2)
+    # A fall in hits is a rise in misses.
+    hits, known = np.where(sign < 0, rows - hits, hits), np.where(sign < 0, all_known - known, known)
+    offset = np.maximum(offset * sign, 0.0)
+    least = n1 * (known / n2 + offset)
+    beyond = hits > least
+    hits = np.maximum(hits - 0.5, np.minimum(least, hits))
+    share = _restricted_share(hits, n1, known, n2, offset)
+    ratio = _deviance(hits, rows, share) + _deviance(known, all_known, np.maximum(share - offset, 0.0))
+    root: Floats = sign * np.sqrt(np.maximum(ratio, 0.0))
+    return np.where((rows > 0) & (all_known > 0) & beyond, root, 0.0)
+
+
+def _restricted_share(k: Floats, n: Floats, r: Floats, m: Floats, apart: Floats) -> Floats:
+    """Most likely first share if it exceeds the second by ``apart``: the root of a cubic.
+
+    In closed form by Miettinen & Nurminen (1985), in the notation of Farrington & Manning (1990).
+    """
+    pooled = (k + r) / (n + m)
+    if not np.any(apart):
+        return pooled
+    ratio, first, second = m / n, k / n, r / m
+    a = 1.0 + ratio
+    b = -(a + first + ratio * second + apart * (ratio + 2.0)) / (3.0 * a)
+    c = (apart**2 + apart * (2.0 * first + a) + first + ratio * second) / (3.0 * a)
+    v = b**3 - 1.5 * b * c - first * apart * (1.0 + apart) / (2.0 * a)
+    u = np.where(v < 0, -1.0, 1.0) * np.sqrt(np.maximum(b**2 - c, np.finfo(np.float64).tiny))
+    angle = (np.pi + np.arccos(np.clip(v / u**3, -1.0, 1.0))) / 3.0
+    share: Floats = np.clip(2.0 * u * np.cos(angle) - b, apart, 1.0)
+    return np.where(apart > 0.0, share, pooled)
 
 
 def _deviance(k: Floats, n: Floats, share: Floats) -> Floats:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from detectors import Monitor, Reference
-from detectors.decision import LOOKBACKS
+from detectors.lookbacks import LOOKBACKS
 from detectors.monitor import OUTPUT_MIN_EFFECT
 from detectors.reference import SOURCES
 from stream.budget import alarms_per

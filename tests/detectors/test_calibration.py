@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from detectors import Monitor, Reference
-from detectors.calibration import between_variance, persistence
+from detectors.calibration import between_variance, calibrate, persistence, persists
 from detectors.chunks import chunk_rows, chunk_times, cut_rows, cut_time
-from detectors.slots import slot
+from detectors.slots import DAY, WEEK, slot, slot_means, slots_of
 
 HOUR = 3_600_000
 
@@ -108,6 +108,80 @@ def test_a_daily_cycle_is_no_alarm_and_a_shift_inside_it_is():
 def test_slots_are_hours_of_the_day():
     assert [slot(h * HOUR) for h in (0, 23, 24, 49)] == [0, 23, 0, 1]
     assert slot(-1) == 23
+
+
+def test_hours_of_the_week_start_on_monday():
+    monday = 1_763_942_400_000  # 2025-11-24 00:00 UTC
+    assert [slot(monday + h * HOUR, WEEK) for h in (0, 25, 167, 168)] == [0, 25, 167, 0]
+    assert slots_of(monday + np.arange(48) * HOUR, WEEK).tolist() == list(range(48))
+
+
+def weekly(rng, hours, rows, start=0):
+    """A daily cycle, half as large on two days of seven."""
+    times = np.repeat((start + np.arange(hours)) * HOUR, rows)
+    cycle = np.sin(times / HOUR / 24 * 2 * np.pi) * np.where(times // (24 * HOUR) % 7 >= 5, 0.5, 1.0)
+    return times, cycle + rng.normal(size=times.size)
+
+
+def test_quiet_weekends_are_no_alarm_from_three_weeks_on():
+    rng = np.random.default_rng(51)
+    times, values = weekly(rng, 21 * 24, 200)
+    reference = Reference.build(
+        {"x": values, "y": rng.normal(size=values.size)}, window_rows=200, timestamps_ms=times
+    )
+    variation = reference.variation
+    assert variation.profile.shape[1] == WEEK
+    assert variation.repeats[0] == 3
+    again = Reference.from_json(reference.to_json())
+    assert again == reference
+    np.testing.assert_array_equal(again.variation.profile, variation.profile)
+    monitor, live = Monitor(reference), 7 * 24
+    times, values = weekly(rng, live, 200, start=21 * 24)
+    alarms = [
+        monitor.update({"x": part, "y": rng.normal(size=200)}, timestamp_ms=int(start)).drifted
+        for part, start in zip(values.reshape(live, 200), times[::200], strict=True)
+    ]
+    assert not any(alarms)
+    assert monitor.update(
+        {"x": values[:200] + 1.0, "y": rng.normal(size=200)}, timestamp_ms=28 * 24 * HOUR
+    ).drifted
+
+
+def test_days_that_are_alike_keep_the_hour_of_the_day():
+    rng = np.random.default_rng(52)
+    times, values = daily(rng, 28 * 24, 100)
+    reference = Reference.build({"x": values}, window_rows=100, timestamps_ms=times)
+    assert reference.variation.profile.shape[1] == DAY
+    assert reference.variation.seasonal[0]
+    two_weeks = weekly(rng, 14 * 24, 100)
+    short = Reference.build({"x": two_weeks[1]}, window_rows=100, timestamps_ms=two_weeks[0])
+    assert short.variation.profile.shape[1] == DAY
+
+
+def test_a_slow_wander_is_rarely_taken_for_a_season():
+    rng = np.random.default_rng(53)
+    times = np.arange(28 * 24) * HOUR
+    level = np.array([ar1(rng, times.size, 0.9, 1.0) for _ in range(200)]).T
+    found = slot_means(level, np.ones(level.shape), times)
+    assert np.mean(found.parameters > 0) <= 0.02
+
+
+def test_independent_chunks_persist_one_time_in_twenty():
+    rng = np.random.default_rng(54)
+    effects = rng.normal(size=(60, 4000))
+    assert np.mean(persists(effects, np.ones(effects.shape))) == pytest.approx(0.05, abs=0.02)
+    wander = np.array([ar1(rng, 200, 0.8, 1.0) for _ in range(50)]).T
+    assert persists(wander, np.ones(wander.shape)).all()
+
+
+def test_variance_by_chance_does_not_take_the_degrees_of_freedom():
+    """Of 20 chunks, lag-1 correlations are between -0.4 and 0.4 by chance: no reason for an inertia."""
+    rng = np.random.default_rng(55)
+    noise = np.full((20, 20_000), 0.001)
+    learned = calibrate(rng.normal(size=noise.shape) * np.sqrt(noise), noise, np.full(20, 1000), None)
+    widened = learned.tau2 > 0
+    assert widened.any()
+    assert np.mean(learned.dof[widened] < 10) < 0.15
 
 
 def test_slices_smaller_than_the_calibrated_ones_are_no_alarm():

@@ -141,7 +141,7 @@ def _edited(change) -> str:
         ),
         (
             lambda c: c["columns"][0]["variation"].update(seasons=[{"component": 0, "hours": [1.0]}]),
-            "24 hours",
+            "24 or 168 hours",
         ),
     ],
 )

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from detectors.significance import (
     benjamini_hochberg,
     chi_square_tail,
     critical_value,
+    interval_critical,
+    interval_tail,
     kolmogorov_tail,
     normal_tail,
     signed_root_binomial,
@@ -89,3 +91,54 @@ def test_benjamini_hochberg_agrees_with_scipy():
         np.testing.assert_array_equal(drifted, stats.false_discovery_control(p) <= 0.2)
         np.testing.assert_array_equal(drifted, p <= level)
     assert benjamini_hochberg([], 0.2)[0].size == 0
+
+
+@pytest.mark.parametrize("dof", [np.inf, 6.0])
+def test_interval_tail_is_the_chance_at_the_edge_of_what_is_tolerated(dof):
+    """Of an estimate with error 1 whose true value is 2: further out than 4.5, on either side."""
+    edge, observed = 2.0, 4.5
+    exact = stats.t.sf(observed - edge, dof) + stats.t.cdf(-observed - edge, dof)
+    np.testing.assert_allclose(interval_tail(observed - edge, observed + edge, dof), exact)
+    np.testing.assert_allclose(interval_tail(3.0, 3.0, dof), student_tail(3.0, dof))
+
+
+def test_interval_critical_is_its_inverse():
+    p, width = np.array([1e-2, 1e-6, 1e-6, 1e-9]), np.array([0.5, 0.0, 0.1, 20.0])
+    for dof in (4.0, np.inf):
+        near = interval_critical(p, width, np.full(4, dof))
+        np.testing.assert_allclose(interval_tail(near, near + width, dof), p, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "r", "m", "apart"), [(9, 1000, 0, 20_000, 5e-4), (60, 500, 800, 9000, 0.01)]
+)
+def test_signed_root_against_a_tolerated_difference(k, n, r, m, apart):
+    """Twice the log-likelihood lost by the best shares that lie the tolerated difference apart."""
+    grid = np.linspace(apart, min(1.0, 10 * k / n), 400_001)
+    best = np.max(_log(k - 0.5, n, grid) + _log(r, m, grid - apart))
+    free = _log(k - 0.5, n, (k - 0.5) / n) + _log(r, m, r / m)
+    expected = np.sqrt(2 * (free - best))
+    assert signed_root_binomial(k, n, r, m, apart=apart) == pytest.approx(expected, rel=1e-5)
+    assert signed_root_binomial(n - k, n, m - r, m, apart=-apart) == pytest.approx(-expected, rel=1e-5)
+
+
+def _log(hits, rows, share):
+    return special.xlogy(hits, share) + special.xlogy(rows - hits, 1 - share)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "share", "apart"), [(1000, 20_000, 0.0, 5e-4), (200, 10_000, 0.01, 0.005)]
+)
+def test_signed_root_keeps_its_level_where_a_difference_is_tolerated(n, m, share, apart):
+    hits, known = np.arange(n + 1), np.arange(m + 1)
+    weight_known = stats.binom.pmf(known, m, share)
+    inside = known[weight_known > 1e-15]
+    joint = stats.binom.pmf(hits, n, share + apart)[:, None] * weight_known[inside][None, :]
+    root = signed_root_binomial(hits[:, None], n, inside[None, :], m, apart=apart)
+    for level in (1e-2, 1e-4, 1e-6):
+        assert joint[root > stats.norm.isf(level)].sum() <= 1.5 * level
+
+
+def test_nothing_speaks_between_no_difference_and_the_tolerated_one():
+    assert signed_root_binomial(12, 1000, 100, 10_000, apart=0.005) == 0
+    assert signed_root_binomial(8, 1000, 100, 10_000, apart=-0.005) == 0

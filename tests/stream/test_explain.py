@@ -91,7 +91,7 @@ def test_the_newest_version_is_explained_with_its_budget(capsys: pytest.CaptureF
         "false_alarms_per_30d": 1.0,
         "from": "driftstream.yaml:8",
     }
-    assert told["lookbacks"] == [1, 2, 4, 5, 8, 16]
+    assert told["lookbacks"] == [1, 2, 3, 4, 5, 6, 8, 10, 12, 16]
     assert facts(capsys, "--model", "loans", "--model-version", "v1")["version"] == "v1"
 
 
@@ -128,7 +128,7 @@ def test_the_parts_make_the_threshold_and_are_those_of_the_monitors(
             assert column["threshold"] == one[name]
             parts = column["min_effect"] + column["lasting"] + column["sampling"]
             assert parts == pytest.approx(column["threshold"])
-            assert column["looks"] == 6 * dict(zip(part.names, part.scores.per_column, strict=True))[name]
+            assert column["looks"] == 10 * dict(zip(part.names, part.scores.per_column, strict=True))[name]
 
 
 @pytest.mark.usefixtures("config")
