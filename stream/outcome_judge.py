@@ -7,17 +7,18 @@ judged together with the next ones. Pure and deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from detectors.estimation.degradation import Degradation, PerformanceMonitor
+from detectors.estimation.disagreement_monitor import DisagreementMonitor
+from detectors.estimation.estimator import Estimate
 from detectors.estimation.table import PerformanceEntry
 from detectors.estimation.track_record import TrackRecord
 from detectors.performance import PerformanceCounts
 from stream.alerts import Alert
-from stream.contradiction import LOOKBACKS, Compared, strongest, together
 from stream.coverage import Coverage, CoverageState
 from stream.findings import Finding, Judged
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
@@ -25,7 +26,7 @@ from stream.outcome_panes import StratumOutcomes
 from stream.performance_records import LabelRules, PastEstimate
 
 LASTING = 0.5
-PERFORMANCE_DROP, CONCEPT_DRIFT = "performance_drop", "concept_drift"
+PERFORMANCE_DROP, CONCEPT_DRIFT = OF_PERFORMANCE = "performance_drop", "concept_drift"
 
 
 class JudgeState(msgspec.Struct, array_like=True):
@@ -36,7 +37,7 @@ class JudgeState(msgspec.Struct, array_like=True):
     track_record: bytes
     pending: bytes
     estimates: list[PastEstimate]
-    recent: list[Compared]
+    contradiction: bytes
     coverage: CoverageState
     incidents: list[Incident]
 
@@ -75,7 +76,7 @@ class OutcomeJudge:
         self._track_record = TrackRecord()
         self._pending = PerformanceCounts.empty(rules.spec)
         self._estimates: list[PastEstimate] = []
-        self._recent: list[Compared] = []
+        self._contradiction = DisagreementMonitor(self.metric, arl=arl, min_effect=rules.min_effect)
         self._coverage = Coverage(arl=arl, min_predictions=min_labels)
         self._book = IncidentBook(policy)
         self.judged_ms = 0
@@ -95,13 +96,14 @@ class OutcomeJudge:
         if estimate is not None and outcomes.performance.n:
             self._estimates.append(estimate)
         value = self._pending.metrics().get(self.metric)
-        if self._pending.n >= self._min_labels and value is not None:
+        is_judged = self._pending.n >= self._min_labels and value is not None
+        if is_judged and value is not None:
             realized = self._realized(value)
             findings |= realized[0]
             evidence |= realized[1]
         elif not findings:
             return []
-        return self._book.observe(self._judged(start_ms, end_ms, findings, evidence))
+        return self._book.observe(self._judged(start_ms, end_ms, findings, evidence, is_judged=is_judged))
 
     def _realized(self, value: float) -> tuple[dict[str, Finding], dict[str, Any]]:
         """Judge the metric of the slices that wait."""
@@ -119,14 +121,11 @@ class OutcomeJudge:
         if degradation.degraded or self._lasts(PERFORMANCE_DROP, degradation.surprise):
             findings[PERFORMANCE_DROP] = _drop(self.metric, degradation)
             evidence |= {"how": list(degradation.looks), "loss": degradation.loss, "slope": degradation.slope}
-        expected = together(estimates)
+        expected = _together(estimates)
         if expected is not None:
             self._track_record.add(self.metric, expected, value, labels=labels)
             evidence |= {"estimated": expected.value, "track_record": self.trust()}
-            self._recent = [*self._recent, Compared(value, labels, PastEstimate.of(expected))][
-                -LOOKBACKS[-1] :
-            ]
-            verdict = strongest(self.metric, self._recent, arl=self._arl, min_effect=self.rules.min_effect)
+            verdict = self._contradiction.update(expected, value, labels)
             if verdict.disagrees or self._lasts(CONCEPT_DRIFT, abs(verdict.z) / verdict.critical):
                 severity = "page" if verdict.worse else "ticket"
                 findings[CONCEPT_DRIFT] = Finding(
@@ -149,7 +148,10 @@ class OutcomeJudge:
         end_ms: int,
         findings: Mapping[str, Finding],
         evidence: Mapping[str, Any],
+        *,
+        is_judged: bool,
     ) -> Judged:
+        """What was found; slices that wait for more labels say nothing of the performance."""
         told = {"window_start_ms": start_ms, "window_end_ms": end_ms, **evidence}
         return Judged(
             model=self._name[0],
@@ -157,6 +159,7 @@ class OutcomeJudge:
             window_start_ms=start_ms,
             window_end_ms=end_ms,
             findings=findings,
+            lingering={} if is_judged else dict.fromkeys(OF_PERFORMANCE, frozenset([self.metric])),
             describe=lambda _: _description(told),
             evidence=lambda _: dict(told),
         )
@@ -173,7 +176,7 @@ class OutcomeJudge:
             self._track_record.to_bytes(),
             self._pending.to_bytes(),
             self._estimates,
-            self._recent,
+            self._contradiction.to_bytes(),
             self._coverage.state,
             self._book.snapshot(),
         )
@@ -184,10 +187,30 @@ class OutcomeJudge:
         self._monitor = PerformanceMonitor.from_bytes(state.monitor, self._entry, **options)
         self._track_record = TrackRecord.from_bytes(state.track_record)
         self._pending = PerformanceCounts.from_bytes(state.pending, self.rules.spec)
-        self._estimates, self._recent = state.estimates, state.recent
+        self._contradiction = DisagreementMonitor.from_bytes(state.contradiction, self.metric, **options)
+        self._estimates = state.estimates
         self._coverage.state = state.coverage
         self._book = IncidentBook(self._book.policy, state.incidents)
         self.judged_ms = state.judged_ms
+
+
+def _together(estimates: Sequence[PastEstimate]) -> Estimate | None:
+    """The estimate of several slices as one, each with the weight of its rows."""
+    rows = sum(each.n for each in estimates)
+    if not rows:
+        return None
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(v * each.n for v, each in zip(values, estimates, strict=True)) / rows
+
+    error = mean([each.model_error for each in estimates])  # of one reference: it does not average out
+    return Estimate(
+        value=mean([each.value for each in estimates]),
+        standard_error=error,
+        row_variance=mean([each.row_variance for each in estimates]),
+        model_error=error,
+        n=rows,
+    )
 
 
 def _drop(metric: str, degradation: Degradation) -> Finding:
