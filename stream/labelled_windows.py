@@ -41,6 +41,15 @@ class RememberedWindow(msgspec.Struct, array_like=True):
     digest: int = 0
 
 
+class NewestLabelled(msgspec.Struct, array_like=True, frozen=True):
+    """The newest window that was told of with labels: its numbers, for who asks how a model does."""
+
+    end_ms: int
+    final: bool
+    realized: dict[str, float]
+    estimated: dict[str, float]
+
+
 class LabelledWindows:
     """The windows of one model version whose labels may still come.
 
@@ -50,12 +59,18 @@ class LabelledWindows:
         Model, source and version.
     memory
         The entries of the model's memory. Raises :class:`CorruptState` when one of a window is damaged.
+
+    Attributes
+    ----------
+    newest
+        What was told of the newest window with labels; None before the first.
     """
 
     def __init__(
         self, name: tuple[str, str, str], rules: LabelRules, windows: WindowSpec, memory: Mapping[str, bytes]
     ) -> None:
         self.rules = rules
+        self.newest: NewestLabelled | None = None
         self._model, self._source, self._version = name
         self._spec = windows
         self._changed: dict[str, bytes | None] = {}
@@ -79,6 +94,8 @@ class LabelledWindows:
         self, record: WindowRecord, estimated: Mapping[str, Any], told: int, of_slice: PastEstimate | None
     ) -> None:
         """Keep a window that was just evaluated; ``of_slice`` is what was estimated of its newest slice."""
+        if record.performance is not msgspec.UNSET:
+            self._tell(record.window_end_ms, record.performance)
         self._keep(
             record.window_end_ms,
             RememberedWindow(
@@ -131,7 +148,15 @@ class LabelledWindows:
             held, revision=held.revision + 1, told=labelled, final=final, digest=digest
         )
         self._keep(end_ms, held)
+        self._tell(end_ms, performance)
         return self._record(end_ms, held, performance)
+
+    def _tell(self, end_ms: int, performance: Mapping[str, Any]) -> None:
+        realized = performance.get("realized") or {}
+        if realized.get("n") and (self.newest is None or end_ms >= self.newest.end_ms):
+            self.newest = NewestLabelled(
+                end_ms, bool(realized["final"]), _numbers(realized), _numbers(performance["estimated"])
+            )
 
     def _record(self, end_ms: int, held: RememberedWindow, performance: dict[str, Any]) -> WindowRecord:
         return WindowRecord(
@@ -187,6 +212,15 @@ class LabelledWindows:
 
     def _name(self, end_ms: int) -> str:
         return entry_name(_WINDOW, self._source, self._version, "", end_ms)
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Those metrics that are known."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _worth_telling(told: int, labelled: int, predictions: int) -> bool:

@@ -17,7 +17,7 @@ from detectors.estimation.table import PerformanceEntry
 from stream.alerts import Alert
 from stream.estimated_drop import EstimatedDrop
 from stream.incidents import Incident, IncidentPolicy
-from stream.labelled_windows import LabelledWindows
+from stream.labelled_windows import LabelledWindows, NewestLabelled
 from stream.outcome_judge import JudgeState, OutcomeJudge
 from stream.performance_records import LabelRules, PastEstimate, WindowOutcomes, estimated_of
 from stream.records import WindowRecord
@@ -32,6 +32,7 @@ class OutcomeState(msgspec.Struct, array_like=True):
 
     judge: JudgeState | None
     estimated: list[Incident]
+    newest: NewestLabelled | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +132,13 @@ class OutcomeSeries:
     def snapshot(self) -> OutcomeState:
         """The performance of the series as it is stored."""
         judge = None if self._judge is None else self._judge.snapshot()
-        return OutcomeState(judge, self._drop.incidents())
+        newest = None if self.windows is None else self.windows.newest
+        return OutcomeState(judge, self._drop.incidents(), newest)
 
     def restore(self, state: OutcomeState) -> None:
         """Take up a snapshot. Raises :class:`detectors.DetectorError` when its bytes fail a check."""
         self._drop.restore(state.estimated)
+        if self.windows is not None:
+            self.windows.newest = state.newest
         if self._judge is not None and state.judge is not None:
             self._judge.restore(state.judge)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stream.errors import CorruptState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TOTALS = ("events", "rejected", "late", "lost", "unknown", "unmonitored", "learning")
 NEVER = "not_evaluated"
+NO_JOINS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ class TopicStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesStatus:
-    """The last evaluated window of one model version and source, and its open incidents."""
+    """The last evaluated window of one model version and source, and its open incidents.
+
+    ``performance`` is that of the newest window with labels, as of its record on the metrics topic.
+    """
 
     version: str
     source: str
@@ -83,17 +88,23 @@ class SeriesStatus:
     status: str
     drifted: list[str]
     incidents: list[dict[str, Any]]
+    performance: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """One configured model; ``error`` when its stored state cannot be read."""
+    """One configured model; ``error`` when its stored state cannot be read.
+
+    ``joins`` counts what became of its predictions and labels, by the words of
+    :class:`stream.join.JoinCounts`.
+    """
 
     model: str
     revision: int
     outbox: int
     series: list[SeriesStatus]
     error: str | None = None
+    joins: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +165,9 @@ def partition_status(
     )
 
 
-def model_status(model: str, revision: int, stored: bytes | None, outbox: int) -> ModelStatus:
+def model_status(
+    model: str, revision: int, stored: bytes | None, outbox: int, joins: Mapping[str, int] = NO_JOINS
+) -> ModelStatus:
     """A model from its packed state; a damaged one is told in ``error``."""
     series: list[SeriesStatus] = []
     error = None
@@ -163,7 +176,9 @@ def model_status(model: str, revision: int, stored: bytes | None, outbox: int) -
             series = [_series(each) for each in ModelState.from_bytes(stored, model).series]
     except CorruptState as exc:
         error = str(exc)
-    return ModelStatus(model=model, revision=revision, outbox=outbox, series=series, error=error)
+    return ModelStatus(
+        model=model, revision=revision, outbox=outbox, series=series, error=error, joins=dict(joins)
+    )
 
 
 def _series(state: SeriesState) -> SeriesStatus:
@@ -177,7 +192,20 @@ def _series(state: SeriesState) -> SeriesStatus:
         status=NEVER if last is None else last.status,
         drifted=[] if last is None else last.drifted,
         incidents=[_incident(each) for each in _incidents(state)],
+        performance=_performance(state),
     )
+
+
+def _performance(state: SeriesState) -> dict[str, Any] | None:
+    newest = None if state.outcomes is None else state.outcomes.newest
+    if newest is None:
+        return None
+    return {
+        "window_end_ms": newest.end_ms,
+        "final": newest.final,
+        "realized": newest.realized,
+        "estimated": newest.estimated,
+    }
 
 
 def _incidents(state: SeriesState) -> list[Incident]:

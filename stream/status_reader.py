@@ -11,6 +11,7 @@ import msgspec
 import redis
 
 from stream.end_offsets import Bounds, Place
+from stream.join import JoinCounts
 from stream.keys import ModelKeys, PartitionKeys, topic_key, workers_pattern
 from stream.learning_store import LearningStore
 from stream.status import (
@@ -100,17 +101,18 @@ class StatusReader:
         return [UnknownModel(topic, model, version, n) for (model, version), n in ranked]
 
     def models(self, models: Iterable[str]) -> list[ModelStatus]:
-        """What was last decided of each model."""
+        """What was last decided of each model, and what its label join has done."""
         names = list(models)
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
                 keys = ModelKeys(self._prefix, name)
                 pipe.hmget(keys.state, "revision", "state")
                 pipe.zcard(keys.outbox)
-            replies = pipe.execute()
+                pipe.hmget(keys.join, JoinCounts._fields)
+            replies = iter(pipe.execute())
         return [
-            model_status(name, int(replies[2 * i][0] or 0), replies[2 * i][1], int(replies[2 * i + 1]))
-            for i, name in enumerate(names)
+            model_status(name, int(revision or 0), stored, int(outbox), _joins(counts))
+            for name, (revision, stored), outbox, counts in zip(names, replies, replies, replies, strict=True)
         ]
 
     def learning(self, spans_ms: Mapping[str, int]) -> list[LearningStatus]:
@@ -127,6 +129,10 @@ class StatusReader:
             for model, sightings in found.items()
             for each in sightings
         ]
+
+
+def _joins(counts: Iterable[bytes | None]) -> dict[str, int]:
+    return {name: int(count or 0) for name, count in zip(JoinCounts._fields, counts, strict=True)}
 
 
 def read_status(

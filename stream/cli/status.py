@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
-    """Show workers, input partitions, verdicts, open incidents, and models that nobody configured.
+    """Show workers, input partitions, verdicts, incidents, performance, and models that nobody configured.
 
     Reads Redis, and the end offsets from Kafka: without Kafka lags are unknown. Changes nothing. Exits with 3
     when Redis cannot be reached.

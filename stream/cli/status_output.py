@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from stream.row_events import rfc3339
 
@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from stream.status import ModelStatus, PartitionStatus, SeriesStatus, Status, TopicStatus
 
 UNKNOWN = "unknown"
+HEADLINES = ("accuracy", "mae", "hit_rate")
+"""The metric that is told of a model: the first of these that it has."""
 _NAMES_SHOWN = 5
 
 
 def as_text(found: Status) -> str:
-    """Describe the status for a reader: workers, topics, models, what is learned, what nobody configured."""
+    """Describe the status: workers, topics, models, performance, what is learned, what nobody configured."""
     return "\n".join(
         [
             *_workers(found),
@@ -24,6 +26,8 @@ def as_text(found: Status) -> str:
             "",
             f"models ({len(found.models)})",
             *_table(row for model in found.models for row in _model(model)),
+            *_performance(found),
+            *_joins(found),
             *_learning(found),
             *_unknown(found),
         ]
@@ -80,6 +84,48 @@ def _verdict(each: SeriesStatus) -> tuple[str, str, str]:
         for i in each.incidents
     )
     return each.status, window, incidents
+
+
+def _performance(found: Status) -> Iterator[str]:
+    rows = [
+        (model.model, each.version, *_outcomes(each.performance))
+        for model in found.models
+        for each in model.series
+        if each.performance is not None
+    ]
+    if rows:
+        yield ""
+        yield "performance of the newest window with labels"
+        yield from _table(rows)
+
+
+def _outcomes(performance: Mapping[str, Any]) -> tuple[str, ...]:
+    realized, estimated = performance["realized"], performance["estimated"]
+    name = next((name for name in HEADLINES if name in realized), None)
+    expected = f"estimated {estimated[name]:.4f}" if name in estimated else ""
+    return (
+        "too few labels" if name is None else f"{name} {realized[name]:.4f}",
+        expected,
+        f"{realized['n']:.0f} labels, coverage {realized['coverage']:.1%}",
+        f"window to {_instant(performance['window_end_ms'])}",
+        "final" if performance["final"] else "provisional",
+    )
+
+
+def _joins(found: Status) -> Iterator[str]:
+    rows = [
+        (model.model, ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in _told(model.joins)))
+        for model in found.models
+        if any(model.joins.values())
+    ]
+    if rows:
+        yield ""
+        yield "predictions and the labels joined to them"
+        yield from _table(rows)
+
+
+def _told(joins: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    return ((name, n) for name, n in joins.items() if n or name == "joined")
 
 
 def _learning(found: Status) -> Iterator[str]:

@@ -17,6 +17,7 @@ from detectors import Counts, Reference
 from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.evaluate import ModelEvaluation
+from stream.join import Labels, Predictions
 from stream.keys import PaneKey, worker_key
 from stream.messages import Message
 from stream.panes import Pane
@@ -85,6 +86,15 @@ def decide(store: RedisStore, reference: Reference) -> None:
     assert store.decide("loans", 0, evaluation.to_bytes(), [(1, Message("drift.alerts", None, b"{}"))]) == 1
 
 
+def join(store: RedisStore) -> None:
+    """Three predictions, two of which have their label, and a label without a prediction."""
+    key = np.arange(3, dtype=np.uint64)
+    at_ms, known = np.full(3, END_MS), np.ones(3)
+    predictions = Predictions(key, at_ms, np.zeros(3, np.uint16), known, known)
+    labels = Labels(np.array([0, 1, 9], np.uint64), at_ms, known, known > 1.0, known)
+    store.joins.join("loans", predictions, labels, horizon_ms=60_000)
+
+
 @pytest.mark.services
 def test_status_tells_what_redis_holds(
     redis_url: str, tmp_path: Path, reference: Reference, capsys: pytest.CaptureFixture[str]
@@ -94,6 +104,7 @@ def test_status_tells_what_redis_holds(
         store = RedisStore(client, prefix="dd")
         count(store, "inference", reference, 100)
         decide(store, reference)
+        join(store)
         client.hset("other:worker:stranger", mapping={"stage": "both"})
         with Presence(Redis.from_url(redis_url), "dd", "host-1", {"stage": "both", "metrics": "h:1"}):
             appeared = threading.Event()
@@ -113,6 +124,8 @@ def test_status_tells_what_redis_holds(
     (model,) = found["models"]
     assert (model["model"], model["revision"], model["outbox"], model["error"]) == ("loans", 1, 1, None)
     (series,) = model["series"]
+    assert {name: n for name, n in model["joins"].items() if n} == {"predictions": 3, "joined": 2, "early": 1}
+    assert series["performance"] is None
     assert (series["version"], series["source"], series["n"]) == ("v2", "inference", 200)
     assert (series["window_end_ms"], series["status"], series["drifted"]) == (END_MS, "drift", ["x"])
     assert [incident["kind"] for incident in series["incidents"]] == ["data_drift"]

@@ -195,3 +195,45 @@ def test_versions_that_warm_up_are_told_with_their_end() -> None:
         "  m  v1          since 2020-01-01T00:00:10Z  until 2020-01-02T00:00:10Z",
         "  m  no version  since 2020-01-01T00:00:10Z  until 2020-01-01T00:00:10Z  too few rows",
     ]
+
+
+def performance(**realized: float) -> dict[str, Any]:
+    return {
+        "window_end_ms": END_MS,
+        "final": False,
+        "realized": {"n": 194, "coverage": 0.97, **realized},
+        "estimated": {"accuracy": 0.9287, "mae": 3.5},
+    }
+
+
+def test_performance_and_joins_are_told_where_there_are_any() -> None:
+    (series,) = model_status("loans", 3, stored(), 0).series
+    models = [
+        ModelStatus(
+            model=name, revision=1, outbox=0, series=[replace(series, performance=given)], joins=joins
+        )
+        for name, given, joins in (
+            (
+                "loans",
+                performance(accuracy=0.9312, mae=1.0),
+                {"predictions": 200, "joined": 0, "early_joined": 3},
+            ),
+            ("eta", performance(mae=4.25), {"predictions": 0}),
+            ("rare", performance(), {}),
+            ("mute", None, {"predictions": 7, "joined": 0}),
+        )
+    ]
+    lines = as_text(Status(workers=[], topics=[], models=models, unknown_models=[])).splitlines()
+    told = lines.index("performance of the newest window with labels")
+    assert lines[told + 1 :] == [
+        "  loans  v2  accuracy 0.9312  estimated 0.9287  194 labels, coverage 97.0%  "
+        "window to 2020-01-01T00:00:10Z  provisional",
+        "  eta    v2  mae 4.2500       estimated 3.5000  194 labels, coverage 97.0%  "
+        "window to 2020-01-01T00:00:10Z  provisional",
+        "  rare   v2  too few labels                     194 labels, coverage 97.0%  "
+        "window to 2020-01-01T00:00:10Z  provisional",
+        "",
+        "predictions and the labels joined to them",
+        "  loans  200 predictions, 0 joined, 3 early joined",
+        "  mute   7 predictions, 0 joined",
+    ]
