@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 240
+WIDTH = 300
 NONE = "–"
 
 
@@ -75,7 +75,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _checked(peers: Mapping[str, Any]) -> Iterator[str]:
-    yield "Evidently, NannyML, alibi-detect: above are their rules as rewritten here, on all windows; and"
+    yield "Evidently, NannyML, alibi-detect: their rules as rewritten here on all windows; as a check"
     for library, found in peers["compared"].items():
         yield (
             f"{library} {peers['versions'][library]} itself on {found['windows']} of these windows:"
@@ -176,7 +176,7 @@ def _errors(errors: Mapping[str, Any]) -> Grid:
     columns = [*[f"{rate} FA/1M" for rate in control], "rho .7 FA/10k", *drifting, "early alarms"]
     runs = next(iter(next(iter(drifting.values())).values()))["runs"]
     return Grid(
-        f"Error streams: false alarms (FA); % found / median delay in labels, {runs} runs; alarms before",
+        f"Error streams: false alarms (FA); % found / median delay in labels, {runs} runs; early alarms",
         "detector",
         columns,
         rows,
