@@ -176,7 +176,7 @@ def _errors(errors: Mapping[str, Any]) -> Grid:
     columns = [*[f"{rate} FA/1M" for rate in control], "rho .7 FA/10k", *drifting, "early alarms"]
     runs = next(iter(next(iter(drifting.values())).values()))["runs"]
     return Grid(
-        f"Error streams: false alarms (FA); % found / median delay in labels, {runs} runs; early alarms",
+        f"Error streams: false alarms (FA); % found / median delay in labels, {runs} runs",
         "detector",
         columns,
         rows,
