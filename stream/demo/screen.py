@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from stream.demo.seen import Seen, SeenAlert, SeenWindow, SeriesWindow
-from stream.demo.story import LABEL_DELAY, Story
+from stream.demo.story import Story
 
 if TYPE_CHECKING:
     from stream.demo.product import WorkerProcess
@@ -22,12 +23,12 @@ _ROWS = 14
 _ALERTS = 8
 _STYLE = {"drift": "bold red", "ok": "green"}
 _HEADINGS = (
-    "window",
+    "",  # the window: 80 columns hold the rest too
     "what happens",
     "predictions",
-    "accuracy: estimated",
+    "estimated",
     "by labels",
-    f"labels ({LABEL_DELAY} windows late)",
+    "late labels",
 )
 
 
@@ -116,7 +117,10 @@ class Screen:
     def _table(self, story: Story, window: int, seen: Seen) -> Group:
         last = story.windows("labels").stop - 1
         now = min(window, last)
-        table = Table(title=f"window {now} of {last}: {story.part_of(now).name}", title_justify="left")
+        title = f"window {now} of {last}: {story.part_of(now).name}; accuracy estimated, and by labels so far"
+        table = Table(
+            title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+        )
         for heading in _HEADINGS:
             table.add_column(heading)
         for each in range(max(0, now - _ROWS + 1), now + 1):
@@ -136,7 +140,7 @@ def _accuracy(window: SeenWindow | None) -> tuple[Text, Text]:
         return Text(""), Text("")
     estimated = "" if accuracy.estimated is None else f"{accuracy.estimated:.3f}"
     realized = (
-        "" if accuracy.realized is None else f"{accuracy.realized:.3f} of {accuracy.labelled / window.n:.0%}"
+        "" if accuracy.realized is None else f"{accuracy.realized:.3f} ({accuracy.labelled / window.n:.0%})"
     )
     return Text(estimated), Text(realized)
 

@@ -55,7 +55,7 @@ def test_terminal_shows_a_table_with_verdicts_and_alerts() -> None:
     text = told(terminal=True)
     assert "250 drift f1" in text
     assert "0.974" in text
-    assert "0.996 of 20%" in text
+    assert "0.996 (20%)" in text
     assert "ticket  data_drift (f1)" in text
 
 
