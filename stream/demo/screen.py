@@ -28,7 +28,7 @@ _HEADINGS = (
     "predictions",
     "estimated",
     "by labels",
-    "late labels",
+    "labels",
 )
 
 
