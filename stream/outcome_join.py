@@ -33,7 +33,7 @@ class OutcomeJoin:
     ) -> None:
         self._store = store
         self._horizons_ms = {name: model.horizon_ms for name, model in models.items()}
-        self._strata = {name: _SharedStrata(model.strata) for name, model in models.items()}
+        self._strata = {name: model.strata for name, model in models.items()}
         self._joined = joined
 
     def join(self, rows: JoinRows) -> None:
@@ -47,24 +47,18 @@ class OutcomeJoin:
         for model in rows.models:
             predictions, labels = rows.predictions_of(model), rows.labels_of(model)
             if predictions is not None:
-                predictions = self._strata[model].translated(self._store, model, predictions)
+                predictions = _translated(self._store, model, self._strata[model], predictions)
             counts = self._store.join(model, predictions, labels, horizon_ms=self._horizons_ms[model])
             self._joined(model, counts._asdict())
 
 
-class _SharedStrata:
-    """From the strata's local numbers to those of the store, asked for once each."""
+def _translated(store: JoinStore, model: str, table: StratumTable, predictions: Predictions) -> Predictions:
+    """From the strata's local numbers to those of the store.
 
-    def __init__(self, table: StratumTable) -> None:
-        self._table = table
-        self._asked = 0
-        self._numbers = np.full(OTHER_STRATUM + 1, OTHER_STRATUM, np.uint16)
-
-    def translated(self, store: JoinStore, model: str, predictions: Predictions) -> Predictions:
-        names = self._table.names
-        if len(names) > self._asked:
-            new = names[self._asked :]
-            numbers = store.strata(model, new)
-            self._numbers[self._asked : len(names)] = [numbers[name] for name in new]
-            self._asked = len(names)
-        return replace(predictions, stratum=self._numbers[predictions.stratum])
+    They are asked for with every join: a Redis that has lost its data numbers them anew.
+    """
+    present, at = np.unique(predictions.stratum, return_inverse=True)
+    names = {number: table.names[number] for number in present.tolist() if number != OTHER_STRATUM}
+    numbers = store.strata(model, list(names.values()))
+    shared = [numbers[names[number]] if number in names else OTHER_STRATUM for number in present.tolist()]
+    return replace(predictions, stratum=np.array(shared, dtype=np.uint16)[at])

@@ -198,3 +198,15 @@ def test_strata_beyond_the_last_number_share_one() -> None:
     model.strata.names.extend(str(i) for i in range(OTHER_STRATUM))
     (delta,) = count(intake(model), [{"score": 0.5}])
     assert predictions(delta.outcomes).stratum.tolist() == [OTHER_STRATUM]
+
+
+def test_a_store_that_lost_its_data_numbers_the_strata_anew() -> None:
+    model, store = joined_model(), MemoryJoin()
+    outcomes = intake(model)
+    join = OutcomeJoin(store, {"m": model}, joined=lambda _model, _counts: None)
+    join.join(merged(delta.outcomes for delta in count(outcomes, [{"score": 0.5, "variant": "shadow"}])))
+    store.__init__()  # type: ignore[misc]  # the join holds this very object
+    join.join(merged(delta.outcomes for delta in count(outcomes, [{"score": 0.5}])))
+    names = store.strata_names("m")
+    (number,) = store.journal("m", 10).transitions["stratum"]
+    assert Stratum.of(names[number]).variant == "live"
