@@ -19,15 +19,18 @@ from detectors import Monitor
 OURS_RAW, OURS_COUNTS = "driftstream, raw rows", "driftstream, counts"
 SCIPY = "KS + chi-square, scipy, raw rows"
 SORTED = "KS + chi-square, reference sorted before, raw rows"
+Settings = Mapping[str, tuple[World, int]]
+SETTINGS: Settings = {"20f n1k": (World(), 1000), "100f n5k": (World(5), 5000)}
 KNOWN_ROWS = {1000: 20_000, 5000: 25_000}
 
 
-def costs(rng: np.random.Generator, windows: int) -> dict[str, dict[str, float]]:
+def costs(
+    rng: np.random.Generator, windows: int, settings: Settings = SETTINGS
+) -> dict[str, dict[str, float]]:
     """Return medians by setting and way; categories are text, pairs are watched, the first window warms up.
 
     The references hold 20,000 and 25,000 rows, which matters to the tests only.
     """
-    settings = {"20f n1k": (World(), 1000), "100f n5k": (World(5), 5000)}
     return {title: _costs(world, rows, rng, windows) for title, (world, rows) in settings.items()}
 
 

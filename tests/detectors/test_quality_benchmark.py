@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.quality_cost import OURS_COUNTS, OURS_RAW, SCIPY, SORTED, costs
 from benchmarks.quality_errors import STREAMS
 from benchmarks.quality_judges import Bank, OwnPanel
 from benchmarks.quality_peers import ADWIN_TITLE, AdwinPanel, PeerPanel
@@ -102,3 +103,10 @@ def test_replay_splits_at_the_change_and_has_no_delay_without_one():
     unknown = replay(replace(stream, change=None))["driftstream"]
     assert (unknown["windows"], unknown["delay"]) == (30, None)
     assert unknown["alarms"] >= 19
+
+
+def test_every_way_of_judging_a_window_has_its_cost():
+    found = costs(np.random.default_rng(11), 1, {"few": (WORLD, 1000)})["few"]
+    assert set(found) == {OURS_RAW, OURS_COUNTS, SCIPY, SORTED}
+    assert 0 < found[OURS_COUNTS] < found[SCIPY]
+    assert 0 < found[SORTED] < found[SCIPY]
