@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from detectors import Reference
+from stream.cli import main
 from stream.embedded import EmbeddedKafka, EmbeddedPrometheus
 from tests.integration.ledger import Ledger, event
 from tests.integration.pipeline import Pipeline, eventually, send
@@ -103,8 +104,12 @@ class Traffic:
             yield (i + 3) % 8, json.dumps(told).encode()
 
 
-def test_every_panel_shows_a_working_worker(
-    tmp_path: Path, kafka: EmbeddedKafka, redis_url: str, prometheus_binary: str
+def test_every_panel_and_the_status_show_a_working_worker(
+    tmp_path: Path,
+    kafka: EmbeddedKafka,
+    redis_url: str,
+    prometheus_binary: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     start_ms = Ledger(0, window_ms=WINDOW_MS).start_ms - WINDOWS * WINDOW_MS
     with Pipeline(tmp_path, kafka, redis_url, references={"m": [scored_reference()]}) as pipeline:
@@ -140,3 +145,11 @@ def test_every_panel_shows_a_working_worker(
                 assert 0.7 < float(prometheus.query(accuracy)[0]["value"][1]) < 1.0
             assert prometheus.query("sum(driftstream_unknown_model_events_total)")[0]["value"][1] == "1"
             assert prometheus.query("sum(driftstream_events_rejected_total)")[0]["value"][1] == "1"
+        assert main(["status", "--config", str(pipeline.config), "--output", "json"]) == 0
+        (model,) = json.loads(capsys.readouterr().out)["models"]
+        joins = {"predictions": WINDOWS * ROWS, "joined": len(labelled), "early_joined": EARLY}
+        assert joins.items() <= model["joins"].items()
+        (series,) = (each for each in model["series"] if each["source"] == "inference")
+        assert 0.7 < series["performance"]["realized"]["accuracy"] < 1.0
+        assert series["performance"]["estimated"]["accuracy"] > 0.7
+        assert 0.0 < series["performance"]["realized"]["coverage"] <= 1.0
