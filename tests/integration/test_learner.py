@@ -73,8 +73,11 @@ class World:
             take_up=self.taken.append,
         )
 
-    def send(self, n: int, start_ms: int, end_ms: int, **fields: Any) -> None:
-        """Send events, evenly over the time, and note where their version was first seen."""
+    def send(self, n: int, start_ms: int, end_ms: int, *, labelled: int = 0, **fields: Any) -> None:
+        """Send events, evenly over the time, and note where their version was first seen.
+
+        The first ``labelled`` get a wrong label and, later on the topic, the right one.
+        """
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "linger.ms": 5})
         seen: dict[int, tuple[int, int]] = {}
         for i, ts in enumerate(np.linspace(start_ms, end_ms, n, endpoint=False).astype(int).tolist()):
@@ -84,6 +87,10 @@ class World:
             seen.setdefault(partition, (ts, self.ends[partition]))
             self.ends[partition] += 1
             producer.produce(self.topics["inference"], json.dumps(event).encode(), partition=partition)
+            for label, later_ms in (("wrong", 1), ("right", 2)) if i < labelled else ():
+                truth = {"prediction_id": event["prediction_id"], "model": "m", "label": label}
+                truth["ts"] = ts + later_ms
+                producer.produce(self.topics["labels"], json.dumps(truth).encode())
         assert producer.flush(30) == 0
         version = fields.get("version", "v1")
         self.store.saw("m", [(version, partition, *first) for partition, first in seen.items()])
@@ -155,6 +162,18 @@ def test_another_worker_learns_nothing_and_takes_it_up(world: World) -> None:
     other.turn()
     assert world.taken[0] == world.taken[1]
     assert world.store.lease("m", "anyone", ttl_ms=1)
+
+
+def test_labels_that_have_come_are_joined(world: World) -> None:
+    answer = {"prediction": "right", "score": 0.9}
+    world.send(3_000, T0, T0 + 2 * HOUR_MS, labelled=2_700, **answer)
+    world.pass_to(T0 + 2 * HOUR_MS)
+    world.learner.turn()
+    (learned,) = world.learned()
+    part = learned.reference.for_source("labels")
+    assert part is not None
+    assert part.counts.cells[0].tolist()[0] == part.counts.n == learned.reference.counts.n
+    assert 1_700 < part.counts.n < 1_900  # of 2,000 sampled events those that had time to get a label
 
 
 def test_too_few_events_make_the_time_longer(world: World) -> None:
