@@ -92,9 +92,10 @@ class PerformanceMonitor:
     -----
     Level: the mean loss of the last L windows, for L in 1, 2, 4, ... 64, less ``min_effect``, over its
     standard error, which holds the reference's own variation between chunks; the newest window must agree.
-    Trend: slope of weighted least squares over the last 8 to 128 windows. Both are one-sided t tests at
-    :math:`0.4 / (\mathrm{arl} \cdot \#L)`. Jump: :class:`detectors.ErrorMonitor`, where errors are given
-    and the reference did not differ from chunk to chunk: it knows nothing of such a variation.
+    Trend: slope of weighted least squares over the last 8 to 128 windows, which the newest window must not
+    contradict. Both are one-sided t tests at :math:`0.4 / (\mathrm{arl} \cdot \#L)`. Jump:
+    :class:`detectors.ErrorMonitor`, where errors are given and the reference did not differ from chunk to
+    chunk: it knows nothing of such a variation.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class PerformanceMonitor:
         """Return the largest statistic over what it needs, and the slope there."""
         best = (-math.inf, 0.0)
         known = self._variation
+        newest = math.sqrt(known.row_variance / labels[-1] + known.tau2)
         for span in (span for span in TRENDS if span <= loss.size):
             weight = 1.0 / np.maximum(
                 known.row_variance / labels[-span:] + known.tau2 * known.inertia, 1e-300
@@ -189,6 +191,9 @@ class PerformanceMonitor:
             place = np.arange(span) - np.average(np.arange(span), weights=weight)
             scatter = float(weight @ place**2)
             slope = float((weight * place) @ loss[-span:]) / scatter
+            end = float(np.average(loss[-span:], weights=weight)) + slope * float(place[-1])
+            if end - loss[-1] > AGREEMENT * newest:
+                continue  # the newest window is far better than the line says: the model has recovered
             change = slope * (span - 1)
             error = (span - 1) / math.sqrt(scatter)
             best = max(best, ((change - self._tolerated) / error / self._trend_needs, slope))

@@ -88,6 +88,14 @@ def test_the_level_clears_when_performance_is_back():
     assert "level" not in run(monitor, np.full(1, 0.05), rng)[-1].looks
 
 
+def test_the_trend_clears_when_performance_is_back():
+    """A line through old good windows, a fall and the recovery still rises; the newest windows do not."""
+    monitor, rng = PerformanceMonitor(STEADY), np.random.default_rng(8)
+    run(monitor, np.full(50, 0.05), rng)
+    assert run(monitor, np.full(15, 0.20), rng)[-1].degraded
+    assert not any("trend" in verdict.looks for verdict in run(monitor, np.full(20, 0.05), rng))
+
+
 def test_a_regression_is_followed_by_its_mean_error():
     rng = np.random.default_rng(7)
     truth = rng.normal(50, 10, 40_000)

@@ -9,7 +9,7 @@ import pytest
 
 from detectors import Reference
 from stream.status import model_status
-from tests.stream.test_labels_in_windows import HORIZON_MS, PANES, ROWS, SLIDE_MS, World
+from tests.stream.label_world import HORIZON_MS, PANES, ROWS, SLIDE_MS, World
 
 NEWEST = (PANES + 1) * SLIDE_MS
 
