@@ -26,8 +26,8 @@ from benchmarks.report import machine
 from benchmarks.straight_hashes import RawHashes
 from benchmarks.usage import now
 from stream.embedded import EmbeddedRedis
-from stream.fold import fold
-from stream.join import Labels, OutcomeCommit, Predictions, id_keys
+from stream.outcomes.fold import fold
+from stream.outcomes.join import Labels, OutcomeCommit, Predictions, id_keys
 from stream.store_redis import RedisStore
 
 MODEL = "benchmark"

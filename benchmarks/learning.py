@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from detectors import Monitor, Reference
 from detectors.verdict import Verdict
 from stream.codec import Limits
-from stream.learning import LearnSpec, learn
-from stream.learning_sample import EventSample, Harvest, Span, hash_of
+from stream.learning.building import LearnSpec, learn
+from stream.learning.sample import EventSample, Harvest, Span, hash_of
 
 MODEL = "benchmark"
 SLIDE_MS = 60_000

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from benchmarks.workload import MODEL, Workload
 from detectors import Reference
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
-from stream.sections import TopicSettings
+from stream.settings.sections import TopicSettings
 
 TOPIC = "inference"
 _FULL_QUEUE_POLL_S = 0.1

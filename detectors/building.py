@@ -240,7 +240,7 @@ def _general_caveats(rows: int, chunks: int, times: NDArray[np.int64] | None) ->
         )
     if times is None:
         caveats.append(
-            "no timestamps: rows are taken in the order given, and no hour-of-day season is learned"
+            "no timestamps: rows are taken in the order given, and no season is learned"
         )
     return caveats
 

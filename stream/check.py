@@ -10,9 +10,9 @@ from typing import Literal
 from stream.errors import ConfigError, DependencyError
 from stream.kafka_config import validate_kafka
 from stream.preflight import read_facts, redis_client, require_kafka
-from stream.settings import Settings, load_settings
+from stream.settings.configuration import Settings, load_settings
+from stream.settings.units import format_duration
 from stream.topics import KafkaTopics, missing_topics
-from stream.units import format_duration
 
 Status = Literal["ok", "warning", "failed", "invalid", "unreachable"]
 _EXIT_CODES: dict[Status, int] = {"invalid": 2, "unreachable": 3, "failed": 1}

@@ -12,10 +12,10 @@ import msgspec
 from stream.counting import Delta
 from stream.dead_letters import shortened
 from stream.errors import Fenced, OffsetMismatch
-from stream.join_rows import merged
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
-from stream.outcome_join import OutcomeJoin
+from stream.outcomes.join_rows import merged
+from stream.outcomes.sending import OutcomeJoin
 from stream.ownership import OwnedPartition
 from stream.sinks import Sink
 from stream.store import PartitionCommit, PartitionStore

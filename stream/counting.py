@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from detectors import Reference
 from stream.codec import Batch, Block, InferenceAttributes, Rejected
-from stream.join_rows import JoinRows
 from stream.keys import PaneKey
-from stream.outcome_intake import OutcomeIntake
+from stream.outcomes.intake import OutcomeIntake
+from stream.outcomes.join_rows import JoinRows
 from stream.panes import GroupedRows, Pane, group_rows
 from stream.windows import WindowSpec
 

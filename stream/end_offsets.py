@@ -12,7 +12,7 @@ from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr
 
 from stream.errors import DependencyError
 from stream.kafka_config import admin_config, refused
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 
 Place = tuple[str, int]
 _SPEC: Any = _OffsetSpec  # the client leaves it untyped

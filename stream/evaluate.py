@@ -16,8 +16,8 @@ from detectors import DetectorError
 from stream.alerts import Alert
 from stream.errors import CorruptState
 from stream.incidents import Incident
+from stream.outcomes.records import WindowOutcomes
 from stream.packing import Kind, pack, unpack
-from stream.performance_records import WindowOutcomes
 from stream.records import WindowRecord
 from stream.series import ClosedWindow, ModelPlan, Series, SeriesKey, SeriesState
 

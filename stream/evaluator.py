@@ -23,10 +23,10 @@ from stream.alerts import Alert, AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.errors import Conflict
 from stream.held_model import HeldModel
-from stream.join import OutcomeCommit
 from stream.keys import PaneKey
 from stream.messages import Notice
 from stream.metrics import Metrics
+from stream.outcomes.join import OutcomeCommit
 from stream.pane_reader import PaneReader, pane_key
 from stream.records import WindowRecord
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey

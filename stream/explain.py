@@ -16,12 +16,12 @@ from detectors import Monitor, Reference
 from detectors.lookbacks import LOOKBACKS
 from detectors.monitor import OUTPUT_MIN_EFFECT
 from detectors.reference import SOURCES
-from stream.budget import alarms_per
-from stream.section import Section
-from stream.sections import ModelDefaults
 from stream.series import smallest_visible
-from stream.settings import DEFAULT_SLIDE_MS, ModelSpec, Settings
-from stream.units import format_duration
+from stream.settings.budget import alarms_per
+from stream.settings.configuration import DEFAULT_SLIDE_MS, ModelSpec, Settings
+from stream.settings.section import Section
+from stream.settings.sections import ModelDefaults
+from stream.settings.units import format_duration
 
 PERIOD_MS = 30 * 86_400_000
 _PLENTY = 10**9  # rows of a slice that leaves no sampling noise

@@ -9,7 +9,7 @@ from typing import Any
 import faust
 
 from stream.errors import ConfigError
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 

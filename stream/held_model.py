@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from stream.errors import CorruptState
 from stream.evaluate import ModelEvaluation
 from stream.messages import Message
-from stream.outcome_folding import OutcomeFolding
+from stream.outcomes.folding import OutcomeFolding
 from stream.series import ModelPlan, SeriesKey
 from stream.sinks import OutboxDrain, Sink
 from stream.store import ModelStore, Sequenced

@@ -32,7 +32,7 @@ from stream.counting import BatchCounter
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.gather import TopicBatch, gather, split
-from stream.learning_sightings import Sightings
+from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from stream.errors import ConfigError
-from stream.masking import MASK, is_secret
-from stream.setting_tree import nearest
-from stream.settings import Settings
+from stream.settings.configuration import Settings
+from stream.settings.masking import MASK, is_secret
+from stream.settings.tree import nearest
 
 CLIENT_ID: Final = "driftstream"
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from detectors import CorruptBytes, Counts
 from stream.errors import CorruptState
-from stream.join_rows import JoinRows
 from stream.keys import PaneKey
+from stream.outcomes.join_rows import JoinRows
 from stream.packing import Kind, pack, unpack
 
 _SPAN = struct.Struct("<qq")

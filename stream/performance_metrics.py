@@ -29,7 +29,7 @@ JOINS: Final = (
     "refused",
     "damaged",
 )
-"""What became of the rows of the label join; the words of :class:`stream.join.JoinCounts`."""
+"""What became of the rows of the label join; the words of :class:`stream.outcomes.join.JoinCounts`."""
 _ABOUT_LABELS: Final = ("n", "predictions", "coverage", "final", "delay_p50_ms", "delay_p95_ms")
 
 

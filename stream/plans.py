@@ -9,10 +9,10 @@ from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecod
 from stream.counting import BatchCounter
 from stream.incidents import IncidentPolicy
 from stream.ingest import IngestSpec, Source
-from stream.outcome_intake import JoinedModel
-from stream.outcome_plans import declared, label_rules, outcome_intake
+from stream.outcomes.intake import JoinedModel
+from stream.outcomes.plans import declared, label_rules, outcome_intake
 from stream.series import ModelPlan, SeriesKey
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 from stream.windows import WindowSpec
 
 INFERENCE, LABELS = "inference", "labels"

@@ -16,9 +16,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
 from stream.errors import ConfigError, DependencyError
-from stream.masking import mask_url
 from stream.redis_facts import RedisFacts
-from stream.settings import Settings
+from stream.settings.configuration import Settings
+from stream.settings.masking import mask_url
 from stream.topics import KafkaTopics, missing_topics
 
 _log = logging.getLogger(__name__)

@@ -26,10 +26,10 @@ from stream.errors import ConfigError
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
-from stream.outcome_columns import OutcomeReader
-from stream.outcome_intake import JoinedModel, OutcomeIntake
-from stream.outcome_join import OutcomeJoin
-from stream.outcome_plans import outcome_readers, rules_of
+from stream.outcomes.columns import OutcomeReader
+from stream.outcomes.intake import JoinedModel, OutcomeIntake
+from stream.outcomes.plans import outcome_readers, rules_of
+from stream.outcomes.sending import OutcomeJoin
 from stream.ownership import Start, take_over
 from stream.plans import INFERENCE, LABELS, counted_references, series_references
 from stream.replay_intake import ReplayIntake, ReplaySpec, Totals, commit

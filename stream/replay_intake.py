@@ -13,9 +13,9 @@ from stream.codec.times import MAX_MS
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.incidents import IncidentPolicy
-from stream.label_sections import LabelSettings
 from stream.ownership import OwnedPartition
 from stream.row_events import Record
+from stream.settings.label_sections import LabelSettings
 from stream.windows import WindowSpec
 
 

@@ -12,9 +12,9 @@ from detectors import Counts, Monitor, Reference
 from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
-from stream.labelled_windows import LabelledWindows
-from stream.outcome_series import OutcomeRules, OutcomeSeries, OutcomeState
-from stream.performance_records import LEAST_LOSS, LabelRules, WindowOutcomes
+from stream.outcomes.labelled_windows import LabelledWindows
+from stream.outcomes.records import LEAST_LOSS, LabelRules, WindowOutcomes
+from stream.outcomes.series import OutcomeRules, OutcomeSeries, OutcomeState
 from stream.periods import PeriodComparison, PeriodState, shown
 from stream.records import WindowRecord, features_of, pairs_of
 from stream.windows import WindowSpec

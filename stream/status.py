@@ -96,7 +96,7 @@ class ModelStatus:
     """One configured model; ``error`` when its stored state cannot be read.
 
     ``joins`` counts what became of its predictions and labels, by the words of
-    :class:`stream.join.JoinCounts`.
+    :class:`stream.outcomes.join.JoinCounts`.
     """
 
     model: str

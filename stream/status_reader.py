@@ -11,9 +11,9 @@ import msgspec
 import redis
 
 from stream.end_offsets import Bounds, Place
-from stream.join import JoinCounts
 from stream.keys import ModelKeys, PartitionKeys, topic_key, workers_pattern
-from stream.learning_store import LearningStore
+from stream.learning.store import LearningStore
+from stream.outcomes.join import JoinCounts
 from stream.status import (
     LearningStatus,
     ModelStatus,

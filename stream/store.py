@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
-from stream.join import JoinStore, OutcomeCommit
 from stream.keys import PaneKey
 from stream.messages import Message
+from stream.outcomes.join import JoinStore, OutcomeCommit
 from stream.panes import Pane
 from stream.watermarks import PartitionClock
 

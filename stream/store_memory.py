@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import Conflict, Fenced, OffsetMismatch
-from stream.join import OutcomeCommit
-from stream.join_memory import MemoryJoin
 from stream.keys import PaneKey
 from stream.messages import Message
+from stream.outcomes.join import OutcomeCommit
+from stream.outcomes.join_memory import MemoryJoin
 from stream.panes import Pane
 from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
 from stream.watermarks import PartitionClock

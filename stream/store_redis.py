@@ -10,10 +10,10 @@ from typing import Any, cast
 import redis
 
 from stream.errors import Conflict, CorruptState, Fenced, OffsetMismatch
-from stream.join import OutcomeCommit
-from stream.join_redis import RedisJoin
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
+from stream.outcomes.join import OutcomeCommit
+from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
 from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
 from stream.watermarks import PartitionClock

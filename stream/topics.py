@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from stream.errors import ConfigError, DependencyError, DriftstreamError
 from stream.kafka_config import admin_config, refused
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 
 DEFAULT_PARTITIONS = 8
 _ATTEMPT_SECONDS = 1.0

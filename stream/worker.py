@@ -30,12 +30,12 @@ from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.faust_credentials import faust_credentials
 from stream.ingest import Ingest, Source
 from stream.kafka_config import consumer_config, producer_config
-from stream.learning_sightings import LearningMetrics
-from stream.learning_step import LearningStep
-from stream.learning_store import LearningStore
+from stream.learning.sightings import LearningMetrics
+from stream.learning.step import LearningStep
+from stream.learning.store import LearningStore
 from stream.metrics import Metrics
-from stream.outcome_join import OutcomeJoin
-from stream.outcome_plans import joined_models
+from stream.outcomes.plans import joined_models
+from stream.outcomes.sending import OutcomeJoin
 from stream.plans import (
     ReferencesByVersion,
     ingest_spec,
@@ -47,7 +47,7 @@ from stream.plans import (
 )
 from stream.preflight import redis_client, require_redis, require_topics
 from stream.presence import Presence
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 from stream.sinks import KafkaSink
 from stream.store_redis import RedisStore
 from stream.web import serve

@@ -19,7 +19,7 @@ import yaml
 
 from detectors import Reference
 from stream.cli import app
-from stream.settings import load_settings
+from stream.settings.configuration import load_settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

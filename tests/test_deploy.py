@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from stream.alerts import KINDS
-from stream.learning_sightings import LearningMetrics
+from stream.learning.sightings import LearningMetrics
 from stream.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ import typer.main
 from stream.alerts import KINDS
 from stream.cli import app
 from stream.keys import ModelKeys, PartitionKeys
-from stream.sections import TopicSettings
-from stream.settings_reference import configuration_page
+from stream.settings.reference_page import configuration_page
+from stream.settings.sections import TopicSettings
 from stream.watermarks import PartitionClock, WatermarkTracker
 from stream.windows import OpenWindows, WindowSpec
 

@@ -31,7 +31,7 @@ def schema(
     ),
 ) -> None:
     """Print what can stand in the configuration file."""
-    from stream.settings_reference import configuration_page, configuration_schema
+    from stream.settings.reference_page import configuration_page, configuration_schema
 
     typer.echo(configuration_schema() if output is SchemaForm.JSON else configuration_page(), nl=False)
 
@@ -42,7 +42,7 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
     import yaml
 
     from stream.explain import budget_facts, budget_in_words, place_of
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     settings = load_settings(config)
     values = settings.model_dump(mode="json", by_alias=True)
@@ -64,7 +64,7 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
 def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
     """Check the configuration and its references; connect to nothing."""
     from stream.kafka_config import validate_kafka
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     settings = load_settings(config)
     validate_kafka(settings)

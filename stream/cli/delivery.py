@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream.errors import ConfigError, DependencyError
 from stream.kafka_config import producer_config, validate_kafka
 from stream.row_events import Record, Source
-from stream.settings import DEFAULT_FILE, load_settings
+from stream.settings.configuration import DEFAULT_FILE, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from stream.cli.options import ConfigOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
     from detectors import Reference
-    from stream.settings import Settings
+    from stream.settings.configuration import Settings
 
 
 def explain(
@@ -36,7 +36,7 @@ def explain(
     --config beside it, what the configuration says about its model.
     """
     from stream.cli.explain_output import as_detail, as_text, described
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     settings = load_settings(config) if reference is None or config is not None else None
     if reference is not None:
@@ -54,7 +54,7 @@ def _given(file: Path, model: str | None, version: str | None, settings: Setting
     """Return the reference of a file, having checked that it is the one meant."""
     from stream.cli.reference_files import read_reference
     from stream.errors import ConfigError
-    from stream.references import require_columns
+    from stream.settings.references import require_columns
 
     reference = read_reference(file)
     for option, wanted, is_ in (
@@ -73,7 +73,7 @@ def _configured(settings: Settings, model: str | None, version: str | None) -> R
     """Return the reference of a model, the newest unless a version is given."""
     from stream.cli.reference_stream import learned_versions, one_of
     from stream.errors import ConfigError
-    from stream.references import load_versions
+    from stream.settings.references import load_versions
 
     if model is None and len(settings.models) != 1:
         raise ConfigError(f"{settings.where()} has {len(settings.models)} models: name one with --model")

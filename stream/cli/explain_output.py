@@ -19,11 +19,11 @@ from stream.explain import (
     lookbacks_of,
     place_of,
 )
-from stream.setting_tree import did_you_mean
+from stream.settings.tree import did_you_mean
 
 if TYPE_CHECKING:
     from detectors import Reference
-    from stream.settings import Settings
+    from stream.settings.configuration import Settings
 
 _LEGEND = """\
 seen in 1, in 10: the shift found in half of the cases after so many slices, in standard deviations of the

@@ -104,7 +104,7 @@ def _from_kafka(
 ) -> Reference:
     from stream.cli.reference_stream import build_from_kafka, span_of
     from stream.rows import column_names
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     wanted, codes = span_of(*span), column_names(categorical) or []
     return build_from_kafka(load_settings(config), *names, wanted, categorical=codes)
@@ -188,7 +188,7 @@ def forget(
     For a warm-up that turns out to have been no good example. To keep what was learned, export it first.
     """
     from stream.cli.reference_stream import forget_learned, learned_versions, one_of
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     settings = load_settings(config)
     found = one_of(model, learned_versions(settings, model), model_version)
@@ -198,6 +198,6 @@ def forget(
 
 def _learned(config: Path | None, model: str, version: str | None) -> Reference:
     from stream.cli.reference_stream import learned_versions, one_of
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     return one_of(model, learned_versions(load_settings(config), model), version)

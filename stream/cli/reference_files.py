@@ -9,9 +9,9 @@ from detectors import Reference
 from detectors.errors import DetectorError
 from stream.errors import ConfigError
 from stream.explain import column_powers, default_spec, effect_origin, expected_rows, finite
-from stream.reference_building import EventColumns, build_named, rows_per_slide
-from stream.settings import DEFAULT_SLIDE_MS
-from stream.units import parse_duration_ms
+from stream.learning.reference_building import EventColumns, build_named, rows_per_slide
+from stream.settings.configuration import DEFAULT_SLIDE_MS
+from stream.settings.units import parse_duration_ms
 from stream.windows import WindowSpec
 
 if TYPE_CHECKING:

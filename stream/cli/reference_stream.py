@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stream.errors import ConfigError, DependencyError
-from stream.learning_sample import Span
+from stream.learning.sample import Span
 from stream.row_events import parse_time, rfc3339
-from stream.setting_tree import did_you_mean
-from stream.settings import DEFAULT_SLIDE_MS
-from stream.units import parse_duration_ms
+from stream.settings.configuration import DEFAULT_SLIDE_MS
+from stream.settings.tree import did_you_mean
+from stream.settings.units import parse_duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from detectors import Reference
-    from stream.learning_sample import EventSample, Harvest
-    from stream.learning_store import LearningStore, Sighting
-    from stream.settings import Settings
+    from stream.learning.sample import EventSample, Harvest
+    from stream.learning.store import LearningStore, Sighting
+    from stream.settings.configuration import Settings
 
 EVER_MS = 2**53
 """Later than any event."""
@@ -69,10 +69,10 @@ def build_from_kafka(
     DependencyError
         Kafka cannot be read.
     """
-    from stream.kafka_range import RangeReader
-    from stream.learning import LearnSpec, NotEnough, learn
-    from stream.learning_range import read_range
-    from stream.learning_sample import Harvest
+    from stream.learning.building import LearnSpec, NotEnough, learn
+    from stream.learning.kafka_range import RangeReader
+    from stream.learning.sample import Harvest
+    from stream.learning.spans import read_range
     from stream.plans import limits_of
 
     configured = model in settings.models
@@ -169,7 +169,7 @@ def _store(settings: Settings) -> Iterator[LearningStore]:
     """Open the store; what Redis raises inside becomes a DependencyError."""
     from redis.exceptions import RedisError
 
-    from stream.learning_store import LearningStore
+    from stream.learning.store import LearningStore
     from stream.preflight import read_facts, redis_client
 
     with redis_client(settings) as client:

@@ -78,7 +78,7 @@ def replay(
     from stream.row_events import inference_events
     from stream.row_labels import LabelTiming, in_order_sent, label_events
     from stream.rows import Roles, RowRanges, column_names, read_rows
-    from stream.units import format_duration
+    from stream.settings.units import format_duration
 
     timing = LabelTiming(delay=label_delay, column=label_time, missing=label_missing)
     built = read_reference(reference)

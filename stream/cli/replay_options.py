@@ -12,9 +12,9 @@ from stream.errors import ConfigError
 from stream.incidents import IncidentPolicy
 from stream.replay_intake import ReplaySpec
 from stream.row_events import RowTimes, Source, column_times, paced_times, parse_time
-from stream.sections import AlertSettings, LimitSettings, ModelDefaults, TimeSettings
-from stream.settings import ModelSpec, Settings, load_settings
-from stream.units import format_duration, parse_duration_ms
+from stream.settings.configuration import ModelSpec, Settings, load_settings
+from stream.settings.sections import AlertSettings, LimitSettings, ModelDefaults, TimeSettings
+from stream.settings.units import format_duration, parse_duration_ms
 from stream.windows import WindowSpec
 
 if TYPE_CHECKING:

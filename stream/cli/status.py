@@ -10,7 +10,7 @@ import typer
 from stream.cli.options import ConfigOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
-    from stream.settings import Settings
+    from stream.settings.configuration import Settings
     from stream.status import Status
 
 
@@ -21,7 +21,7 @@ def status(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> N
     when Redis cannot be reached.
     """
     from stream.cli.status_output import as_text
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
 
     found = _read(load_settings(config))
     if output is Output.JSON:

@@ -29,7 +29,7 @@ def create(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Create every configured topic that is missing; leave the others as they are."""
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
     from stream.topics import KafkaTopics, planned_topics
 
     settings = load_settings(config)

@@ -22,7 +22,7 @@ def worker(
     only: Annotated[Stage | None, typer.Option("--only", help="Run one stage; by default both.")] = None,
 ) -> None:
     """Count events and evaluate windows until SIGTERM; more workers share the partitions and the models."""
-    from stream.settings import load_settings
+    from stream.settings.configuration import load_settings
     from stream.worker import Worker
 
     settings = load_settings(config)

@@ -21,11 +21,11 @@ from stream.demo.services import Broker, RedisServer, unique_name
 from stream.demo.serving import MODEL, VERSION
 from stream.demo.story import LABEL_DELAY, WINDOW_MS
 from stream.embedded.process import Process
-from stream.environment import PREFIX
 from stream.errors import DependencyError
 from stream.keys import workers_pattern
 from stream.preflight import redis_client
-from stream.settings import Settings, load_settings
+from stream.settings.configuration import Settings, load_settings
+from stream.settings.environment import PREFIX
 
 REFERENCE_FILE = f"{MODEL}-{VERSION}.json"
 

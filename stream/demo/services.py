@@ -19,8 +19,8 @@ from stream.embedded import EmbeddedKafka, EmbeddedRedis, MockKafka, kafka_jars
 from stream.embedded.jars import INSTALL
 from stream.embedded.service import Progress
 from stream.errors import ConfigError, DependencyError
-from stream.masking import mask_url
-from stream.settings import Settings
+from stream.settings.configuration import Settings
+from stream.settings.masking import mask_url
 from stream.topics import KafkaTopics, planned_topics
 
 PARTITIONS = 4

@@ -14,7 +14,7 @@ from stream.demo.serving import Event
 from stream.demo.story import SPEED, WINDOW_MS, Story
 from stream.errors import DependencyError
 from stream.kafka_config import producer_config
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 
 AHEAD_WINDOWS = 12
 """How far the sender may be before what is evaluated: the mock broker keeps about 5 MB a partition."""

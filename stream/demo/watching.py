@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from stream.demo.seen import Seen, SeenAlert
 from stream.errors import DependencyError
-from stream.settings import Settings
+from stream.settings.configuration import Settings
 
 _POLL_SECONDS = 0.1
 _DRAIN_SECONDS = 30.0

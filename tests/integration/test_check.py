@@ -16,7 +16,7 @@ from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.errors import ConfigError, DependencyError
 from stream.preflight import redis_client, require_kafka, require_redis, require_topics
-from stream.settings import Settings, parse_settings
+from stream.settings.configuration import Settings, parse_settings
 
 
 def settings_of(

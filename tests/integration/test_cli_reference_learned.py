@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from detectors import Reference
 from stream.cli import app
-from stream.learning_store import Learned, LearningStore, Sighting
+from stream.learning.store import Learned, LearningStore, Sighting
 
 pytestmark = pytest.mark.services
 T0 = 1_577_836_800_000

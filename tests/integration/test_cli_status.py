@@ -17,9 +17,9 @@ from detectors import Counts, Reference
 from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.evaluate import ModelEvaluation
-from stream.join import Labels, Predictions
 from stream.keys import PaneKey, worker_key
 from stream.messages import Message
+from stream.outcomes.join import Labels, Predictions
 from stream.panes import Pane
 from stream.plans import series_references
 from stream.presence import Presence

@@ -17,12 +17,12 @@ from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecod
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import Fenced
-from stream.join import JoinCounts
 from stream.messages import Notice
 from stream.metrics import Metrics
-from stream.outcome_intake import JoinedModel, OutcomeIntake
-from stream.outcome_join import OutcomeJoin
-from stream.outcome_plans import outcome_readers
+from stream.outcomes.intake import JoinedModel, OutcomeIntake
+from stream.outcomes.join import JoinCounts
+from stream.outcomes.plans import outcome_readers
+from stream.outcomes.sending import OutcomeJoin
 from stream.ownership import Start, take_over
 from stream.sinks_memory import ListSink
 from stream.store_memory import MemoryStore

@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from stream.errors import Conflict
-from stream.join import JoinCounts, Labels, OutcomeCommit, Predictions, Transitions
 from stream.keys import ModelKeys
+from stream.outcomes.join import JoinCounts, Labels, OutcomeCommit, Predictions, Transitions
 from stream.store_memory import MemoryStore
 from stream.store_redis import RedisStore
 

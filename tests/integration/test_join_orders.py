@@ -15,8 +15,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.fold import Folded, OutcomeRows, fold
-from stream.join import Labels, OutcomeCommit, Predictions
+from stream.outcomes.fold import Folded, OutcomeRows, fold
+from stream.outcomes.join import Labels, OutcomeCommit, Predictions
 from stream.store_memory import MemoryStore
 from stream.store_redis import RedisStore
 

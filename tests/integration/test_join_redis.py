@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import redis
 
-from stream.join import JoinCounts, Labels, OutcomeCommit, Predictions
-from stream.join_redis import RedisJoin
 from stream.keys import ModelKeys
+from stream.outcomes.join import JoinCounts, Labels, OutcomeCommit, Predictions
+from stream.outcomes.join_redis import RedisJoin
 from stream.store_redis import RedisStore
 
 pytestmark = pytest.mark.services

@@ -18,11 +18,11 @@ from detectors import Reference
 from stream.cli import app
 from stream.embedded import EmbeddedKafka
 from stream.errors import DependencyError
-from stream.kafka_range import RangeReader, Stretch
+from stream.learning.kafka_range import RangeReader, Stretch
 from stream.row_events import column_times, inference_events, rfc3339
 from stream.row_labels import label_events
 from stream.rows import Roles, read_rows
-from stream.settings import Settings, parse_settings
+from stream.settings.configuration import Settings, parse_settings
 
 pytestmark = pytest.mark.services
 HOUR_MS = 3_600_000

@@ -21,9 +21,9 @@ from redis import Redis
 
 from detectors import Reference
 from stream.embedded import EmbeddedKafka
-from stream.join import JoinCounts
-from stream.join_redis import RedisJoin
-from stream.outcome_panes import OutcomePane, merged
+from stream.outcomes.join import JoinCounts
+from stream.outcomes.join_redis import RedisJoin
+from stream.outcomes.panes import OutcomePane, merged
 from tests.integration.pipeline import Pipeline, eventually, send
 
 EVENTS, KILLS, PARTITIONS, WINDOW_MS = 60_000, 2, 8, 10_000

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from stream.embedded import EmbeddedKafka
-from stream.learner import MOST_REFERENCES, MOST_SPANS, Learner
-from stream.learning_sightings import LearningMetrics
-from stream.learning_store import Learned, LearningStore, Sighting
+from stream.learning.learner import MOST_REFERENCES, MOST_SPANS, Learner
+from stream.learning.sightings import LearningMetrics
+from stream.learning.store import Learned, LearningStore, Sighting
 from stream.pane_reader import PaneReader
 from stream.plans import ReferencesByVersion
-from stream.settings import parse_settings
+from stream.settings.configuration import parse_settings
 from stream.store import PartitionCommit
 from stream.store_redis import RedisStore
 

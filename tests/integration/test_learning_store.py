@@ -13,8 +13,8 @@ from redis import Redis
 from detectors import Reference
 from stream.counting import Delta, Sighted
 from stream.gather import TopicBatch
-from stream.learning_sightings import FORGET_MS, REPEAT_MS, LearningMetrics, Sightings
-from stream.learning_store import Learned, LearningStore, Sighting
+from stream.learning.sightings import FORGET_MS, REPEAT_MS, LearningMetrics, Sightings
+from stream.learning.store import Learned, LearningStore, Sighting
 from stream.ownership import OwnedPartition
 from stream.sinks import OutboxDrain
 from stream.sinks_memory import ListSink

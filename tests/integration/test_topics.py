@@ -13,7 +13,7 @@ from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.errors import ConfigError, DependencyError
 from stream.preflight import require_topics
-from stream.settings import Settings, parse_settings
+from stream.settings.configuration import Settings, parse_settings
 from stream.topics import KafkaTopics, planned_topics
 
 pytestmark = pytest.mark.services

@@ -11,18 +11,18 @@ from prometheus_client import CollectorRegistry
 from detectors import Reference
 from stream.alerts import AlertRoute
 from stream.evaluator import Evaluator, EvaluatorSpec
-from stream.join import Labels, Predictions
 from stream.keys import PaneKey
 from stream.messages import Notice
 from stream.metrics import Metrics
+from stream.outcomes.join import Labels, Predictions
+from stream.outcomes.records import LabelRules
+from stream.outcomes.stratum import Stratum
 from stream.panes import Pane
-from stream.performance_records import LabelRules
 from stream.plans import series_references
 from stream.series import ModelPlan
 from stream.sinks_memory import ListSink
 from stream.store import PartitionCommit
 from stream.store_memory import MemoryStore
-from stream.stratum import Stratum
 from stream.windows import WindowSpec
 
 SLIDE_MS = 10_000

@@ -13,15 +13,15 @@ import yaml
 
 from detectors import Monitor, Reference
 from stream.alerts import Alert
-from stream.budget import AlarmBudget, alarms_per
 from stream.cli import main
 from stream.cli.replay_options import SpecOptions, replay_spec
 from stream.errors import ConfigError
 from stream.evaluate import ModelEvaluation
 from stream.plans import model_plans
 from stream.series import ClosedWindow, SeriesKey
-from stream.settings import ModelSpec, Settings, load_settings
-from stream.settings_reference import configuration_schema
+from stream.settings.budget import AlarmBudget, alarms_per
+from stream.settings.configuration import ModelSpec, Settings, load_settings
+from stream.settings.reference_page import configuration_schema
 
 HEAD = """\
 kafka: {bootstrap.servers: "b:9092"}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stream.cli import COMMANDS, main
-from stream.settings_reference import configuration_page, configuration_schema
+from stream.settings.reference_page import configuration_page, configuration_schema
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """\
@@ -169,7 +169,16 @@ def test_version_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ["confluent_kafka", "faust", "numpy", "polars", "redis", "river", "scipy", "stream.settings"]
+    heavy = [
+        "confluent_kafka",
+        "faust",
+        "numpy",
+        "polars",
+        "redis",
+        "river",
+        "scipy",
+        "stream.settings.configuration",
+    ]
     code = f"import sys, stream.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

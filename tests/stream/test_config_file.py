@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.config_file import parse_config, read_config
 from stream.errors import ConfigError
+from stream.settings.config_file import parse_config, read_config
 
 NAME = Path("driftstream.yaml")
 

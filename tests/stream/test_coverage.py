@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.coverage import COVERAGE_DROP, LABEL_DROUGHT, Coverage
+from stream.outcomes.coverage import COVERAGE_DROP, LABEL_DROUGHT, Coverage
 
 
 def kinds(coverage: Coverage, *slices: tuple[int, int]) -> list[list[str]]:

@@ -19,7 +19,7 @@ from stream.plans import windows_of
 from stream.replay import METRICS, Replay
 from stream.replay_intake import ReplaySpec
 from stream.row_events import Record
-from stream.settings import parse_settings
+from stream.settings.configuration import parse_settings
 
 URL = "redis://127.0.0.1:1/0"
 NOW_MS = 1_760_000_004_321

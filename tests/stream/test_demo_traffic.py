@@ -14,7 +14,7 @@ from stream.demo.story import WINDOW_MS, Story
 from stream.demo.traffic import AHEAD_WINDOWS, Traffic
 from stream.demo.watching import Watching
 from stream.embedded import MockKafka
-from stream.settings import Settings, parse_settings
+from stream.settings.configuration import Settings, parse_settings
 
 STORY = Story(1_760_000_000_000)
 FAST = 1e6

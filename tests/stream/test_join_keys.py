@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stream.errors import CorruptState
-from stream.fold import fold
-from stream.join import TRANSITION, Transitions, id_keys, is_sampled, no_transitions
-from stream.join_packing import block_span_ms, transitions_of
+from stream.outcomes.fold import fold
+from stream.outcomes.join import TRANSITION, Transitions, id_keys, is_sampled, no_transitions
+from stream.outcomes.join_packing import block_span_ms, transitions_of
 
 NAN = float("nan")
 NO_LABEL = (False, NAN, 0, NAN)

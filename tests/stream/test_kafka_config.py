@@ -6,7 +6,7 @@ import pytest
 
 from stream.errors import ConfigError
 from stream.kafka_config import admin_config, consumer_config, producer_config, validate_kafka
-from stream.settings import Settings, parse_settings
+from stream.settings.configuration import Settings, parse_settings
 
 
 def settings_of(kafka: dict[str, Any] | None = None, **sections: Any) -> Settings:

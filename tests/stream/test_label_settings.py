@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from stream.cli.replay_options import SpecOptions, replay_spec
-from stream.environment import read_overrides
 from stream.errors import ConfigError
-from stream.settings import SETTING_TREE, ModelSpec, Settings, parse_settings
+from stream.settings.configuration import SETTING_TREE, ModelSpec, Settings, parse_settings
+from stream.settings.environment import read_overrides
 
 DAY = 86_400_000
 

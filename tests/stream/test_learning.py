@@ -11,9 +11,9 @@ import pytest
 from detectors import Monitor, Reference
 from stream.cli.reference_files import build_reference
 from stream.codec import JsonInferenceDecoder, Limits
-from stream.learning import LearnSpec, NotEnough, learn
-from stream.learning_labels import LabelHarvest
-from stream.learning_sample import EventSample, Harvest, Span
+from stream.learning.building import LearnSpec, NotEnough, learn
+from stream.learning.labels import LabelHarvest
+from stream.learning.sample import EventSample, Harvest, Span
 from stream.row_events import column_times, inference_events
 from stream.rows import Roles, read_rows
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.masking import SecretUrl, mask_url
+from stream.settings.masking import SecretUrl, mask_url
 
 
 @pytest.mark.parametrize(

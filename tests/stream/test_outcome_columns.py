@@ -10,7 +10,7 @@ import pytest
 from detectors import Reference
 from detectors.performance import PerformanceSpec
 from stream.codec import Block, Declared, JsonInferenceDecoder, JsonLabelDecoder
-from stream.outcome_columns import OutcomeReader, Predicted
+from stream.outcomes.columns import OutcomeReader, Predicted
 
 TS = 1_760_000_000_000
 NAN = float("nan")

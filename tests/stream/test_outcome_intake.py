@@ -11,13 +11,13 @@ from detectors import Reference
 from detectors.performance import PerformanceSpec
 from stream.codec import Declared, JsonInferenceDecoder, JsonLabelDecoder
 from stream.counting import BatchCounter, Delta
-from stream.join import OTHER_STRATUM, Predictions, id_keys, is_sampled
-from stream.join_memory import MemoryJoin
-from stream.join_rows import JoinRows, merged
-from stream.outcome_columns import OutcomeReader
-from stream.outcome_intake import JoinedModel, OutcomeIntake
-from stream.outcome_join import OutcomeJoin
-from stream.stratum import Stratum
+from stream.outcomes.columns import OutcomeReader
+from stream.outcomes.intake import JoinedModel, OutcomeIntake
+from stream.outcomes.join import OTHER_STRATUM, Predictions, id_keys, is_sampled
+from stream.outcomes.join_memory import MemoryJoin
+from stream.outcomes.join_rows import JoinRows, merged
+from stream.outcomes.sending import OutcomeJoin
+from stream.outcomes.stratum import Stratum
 from stream.windows import WindowSpec
 
 T0 = 1_760_000_000_000

@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from stream.join import JoinCounts
+from stream.outcomes.join import JoinCounts
 from stream.performance_metrics import JOINS, PerformanceMetrics
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from detectors import Reference
 from stream.errors import ConfigError
-from stream.settings import Settings, load_settings
+from stream.settings.configuration import Settings, load_settings
 
 CONFIG = """\
 kafka: {bootstrap.servers: b}

@@ -16,10 +16,10 @@ from detectors import Reference
 from stream.cli import app
 from stream.cli.replay_options import SpecOptions, replay_spec
 from stream.errors import ConfigError
-from stream.label_sections import LabelSettings
 from stream.replay import METRICS, Replay
 from stream.replay_intake import ReplaySpec
 from stream.row_events import Record, Source
+from stream.settings.label_sections import LabelSettings
 from stream.windows import WindowSpec
 
 T0 = 1_760_000_000_000 // 60_000 * 60_000

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stream.environment import variable
 from stream.errors import ConfigError
-from stream.settings import SETTING_TREE, Settings, load_settings, parse_settings
+from stream.settings.configuration import SETTING_TREE, Settings, load_settings, parse_settings
+from stream.settings.environment import variable
 
 SMALLEST = """\
 kafka:

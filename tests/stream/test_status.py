@@ -15,7 +15,7 @@ from stream.evaluate import ModelState
 from stream.incidents import Incident
 from stream.packing import Kind, pack
 from stream.series import Evaluated, SeriesState
-from stream.settings import parse_settings
+from stream.settings.configuration import parse_settings
 from stream.status import (
     LearningStatus,
     ModelStatus,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.units import format_bytes, format_duration, parse_bytes, parse_duration_ms
+from stream.settings.units import format_bytes, format_duration, parse_bytes, parse_duration_ms
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""References learned from the live stream, and from a range of a topic."""

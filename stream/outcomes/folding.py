@@ -1,0 +1,164 @@
+"""Labels as the evaluator sees them: the journal folded into outcome panes, windows stated again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stream.alerts import Alert
+from stream.errors import CorruptState
+from stream.evaluate import ModelEvaluation
+from stream.outcomes.fold import fold
+from stream.outcomes.join import OTHER_STRATUM, JoinStore, OutcomeCommit
+from stream.outcomes.panes import OutcomePane
+from stream.outcomes.records import LabelRules, WindowOutcomes
+from stream.outcomes.stratum import Stratum
+from stream.records import WindowRecord
+from stream.series import INFERENCE, ModelPlan, SeriesKey
+from stream.watermarks import GlobalWatermark
+
+log = logging.getLogger(__name__)
+ROWS_PER_FOLD = 50_000
+SLACK_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a piece of the journal changes: panes to commit with its end, records to publish."""
+
+    commit: OutcomeCommit
+    records: list[WindowRecord]
+    more: bool
+
+
+class OutcomeFolding:
+    """Folds the journal of one model.
+
+    Parameters
+    ----------
+    rules
+        Those of ``plan``.
+    """
+
+    def __init__(self, joins: JoinStore, plan: ModelPlan, rules: LabelRules) -> None:
+        self.rules = rules
+        self._joins = joins
+        self._plan = plan
+        self._strata: dict[int, Stratum] = {}
+        self._versions = [key for key in plan.references if key.source == INFERENCE]
+
+    def fold(self, evaluation: ModelEvaluation, labels_ms: int | None) -> Fold | None:
+        """Fold the oldest piece of the journal; None when it is empty.
+
+        ``labels_ms`` is the watermark of the labels.
+        """
+        journal = self._joins.journal(self._plan.model, ROWS_PER_FOLD)
+        if journal.upto == journal.base:
+            return None
+        changes = fold(journal.transitions, self._plan.windows.slide_ms)
+        starts = sorted({start_ms for start_ms, _ in changes})
+        panes = self._read(starts)
+        for (start_ms, stratum), change in changes.items():
+            panes[start_ms].apply(stratum, change, negative=self.rules.negative)
+        ends = sorted({end for start_ms in starts for end in self._plan.windows.ends_of_pane(start_ms)})
+        records = self._restated(evaluation, ends, labels_ms, final=False, fresh=panes)
+        commit = OutcomeCommit(
+            base=journal.base,
+            upto=journal.upto,
+            panes={start_ms: panes[start_ms].to_bytes() for start_ms in starts},
+            ttl_ms=self.rules.horizon_ms + self.rules.horizon_ms // 4 + self._plan.windows.size_ms + SLACK_MS,
+        )
+        return Fold(commit, records, journal.more)
+
+    def finals(
+        self, evaluation: ModelEvaluation, labels: GlobalWatermark | None, limit: int
+    ) -> list[WindowRecord]:
+        """Records of windows whose labels can no longer come, at most ``limit`` of each version."""
+        records: list[WindowRecord] = []
+        labels_ms = None if labels is None else labels.ms
+        for key in self._versions:
+            evaluation.forget_labelled(key, None if labels is None else labels.data_ms)
+            due = evaluation.due(key, labels_ms)[:limit]
+            records += self._restated(evaluation, due, labels_ms, final=True, fresh={}, versions=[key])
+        return records
+
+    def judgements(
+        self, evaluation: ModelEvaluation, labels_ms: int | None, limit: int
+    ) -> tuple[int, list[Alert]]:
+        """Judge the slices whose labels have had their time, at most ``limit`` of each version.
+
+        Returns how many were judged, and the notifications that they cause.
+        """
+        judged = 0
+        alerts: list[Alert] = []
+        slide_ms = self._plan.windows.slide_ms
+        for key in self._versions:
+            ends = evaluation.ripe(key, labels_ms)[:limit]
+            panes = self._read([end - slide_ms for end in ends])
+            strata = self._known({number for pane in panes.values() for number in pane.strata})
+            for end in ends:
+                outcomes = WindowOutcomes((panes[end - slide_ms],), strata, self.rules)
+                alerts += evaluation.judge(key, end, outcomes)
+            judged += len(ends)
+        return judged, alerts
+
+    def outcomes(
+        self, ends_ms: Sequence[int], fresh: Mapping[int, OutcomePane] | None = None
+    ) -> dict[int, WindowOutcomes]:
+        """The outcomes of windows by their ends; panes in ``fresh`` are newer than those in the store."""
+        held = dict(fresh or {})
+        windows = self._plan.windows
+        needed = {start for end in ends_ms for start in windows.panes_of_window(end)} - held.keys()
+        held |= self._read(sorted(needed))
+        strata = self._known({number for pane in held.values() for number in pane.strata})
+        return {
+            end: WindowOutcomes(
+                tuple(held[start] for start in windows.panes_of_window(end)), strata, self.rules
+            )
+            for end in ends_ms
+        }
+
+    def _restated(
+        self,
+        evaluation: ModelEvaluation,
+        ends_ms: Sequence[int],
+        labels_ms: int | None,
+        *,
+        final: bool,
+        fresh: Mapping[int, OutcomePane],
+        versions: Iterable[SeriesKey] | None = None,
+    ) -> list[WindowRecord]:
+        wanted = [
+            (key, end)
+            for key in versions or self._versions
+            for end in ends_ms
+            if evaluation.awaits_labels(key, end)
+        ]
+        outcomes = self.outcomes(sorted({end for _, end in wanted}), fresh)
+        records = []
+        for key, end in wanted:
+            age_ms = None if labels_ms is None else labels_ms - end
+            record = evaluation.relabel(key, end, outcomes[end], final=final, age_ms=age_ms)
+            if record is not None:
+                records.append(record)
+        return records
+
+    def _read(self, starts_ms: Sequence[int]) -> dict[int, OutcomePane]:
+        """Panes by start; those not stored, or damaged, are empty."""
+        stored = self._joins.outcome_panes(self._plan.model, starts_ms) if starts_ms else {}
+        panes = {}
+        for start_ms in starts_ms:
+            panes[start_ms] = OutcomePane(self.rules.spec)
+            if start_ms in stored:
+                try:
+                    panes[start_ms] = OutcomePane.from_bytes(stored[start_ms], self.rules.spec)
+                except CorruptState as exc:
+                    log.error('outcomes quarantined model="%s" reason="%s"', self._plan.model, exc)
+        return panes
+
+    def _known(self, numbers: set[int]) -> Mapping[int, Stratum]:
+        if not (numbers - {OTHER_STRATUM}) <= self._strata.keys():
+            names = self._joins.strata_names(self._plan.model)
+            self._strata = {number: Stratum.of(name) for number, name in names.items()}
+        return self._strata

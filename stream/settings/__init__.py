@@ -1,0 +1,1 @@
+"""The configuration: its sections, the file, the environment, and what they mean together."""
