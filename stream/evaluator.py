@@ -32,7 +32,7 @@ from stream.records import WindowRecord
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
 from stream.sinks import Sink
 from stream.store import ModelStore
-from stream.watermarks import GlobalWatermark, WatermarkTracker
+from stream.watermarks import GlobalWatermark, WatermarkTracker, slower
 
 log = logging.getLogger(__name__)
 WINDOWS_PER_COMMIT = 64
@@ -188,7 +188,7 @@ class Evaluator:
         }
 
     def _look_at(self, held: HeldModel, watermarks: Mapping[str, GlobalWatermark]) -> int:
-        labels = watermarks.get(LABELS)
+        labels = None if LABELS not in watermarks else slower(watermarks[INFERENCE], watermarks[LABELS])
         labels_ms = None if labels is None else labels.ms
         evaluated = self._fold(held, labels_ms)
         for key in held.plan.references:

@@ -92,7 +92,7 @@ class Replay:
         asked = list(dict.fromkeys(sources))
         self._rules = None
         if reference.performance is not None and {INFERENCE, LABELS} <= set(asked):
-            self._rules = rules_of(spec.labels, reference.performance.spec)
+            self._rules = rules_of(spec.labels, reference.performance.spec, restate_ms=spec.restate_ms)
         self._declared = Declared(
             segments=spec.segments, variants=spec.variants, answers=self._rules is not None
         )

@@ -34,6 +34,15 @@ class GlobalWatermark:
     data_ms: int | None
 
 
+def slower(one: GlobalWatermark, other: GlobalWatermark) -> GlobalWatermark:
+    """How far two sources have come together: labels can be ahead of the predictions that they are about."""
+
+    def least(a: int | None, b: int | None) -> int | None:
+        return None if a is None or b is None else min(a, b)
+
+    return GlobalWatermark(least(one.ms, other.ms), least(one.data_ms, other.data_ms))
+
+
 @dataclass
 class _Seen:
     beat: int

@@ -188,8 +188,11 @@ class LabelledWindows:
         )
 
     def forget(self, data_ms: int) -> None:
-        """Let go of final windows that no event can change any more, by the time that events have reached."""
-        latest_ms = data_ms - self.rules.horizon_ms
+        """Let go of final windows a while after the last label could come, by the time events have reached.
+
+        A label that says it is from later than it came moves the watermark ahead of those that are under way.
+        """
+        latest_ms = data_ms - self.rules.horizon_ms - self.rules.restate_ms
         for end_ms in [end_ms for end_ms, held in self._held.items() if held.final]:
             if self._spec.closes_at(end_ms) <= latest_ms:
                 self._forget(end_ms)

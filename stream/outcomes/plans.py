@@ -60,15 +60,16 @@ def label_rules(settings: Settings, references: ReferencesByVersion) -> dict[str
     if settings.topics.labels is None:
         return {}
     return {
-        name: rules_of(settings.model_spec(name).labels, spec)
+        name: rules_of(settings.model_spec(name).labels, spec, restate_ms=settings.time.restate_for_ms)
         for name, spec in performance_specs(references).items()
     }
 
 
-def rules_of(labels: LabelSettings, spec: PerformanceSpec) -> LabelRules:
+def rules_of(labels: LabelSettings, spec: PerformanceSpec, *, restate_ms: int) -> LabelRules:
     """How the labels of one model are waited for; silence is an answer of binary models only."""
     silent = labels.negative_after_ms is not None and spec.task == "binary"
     return LabelRules(
+        restate_ms=restate_ms,
         spec=spec,
         horizon_ms=labels.horizon_ms,
         settle_ms=min(labels.settle_ms, labels.horizon_ms),

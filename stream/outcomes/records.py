@@ -32,6 +32,8 @@ class LabelRules:
         The class that silence stands for ``negative_after_ms`` after the prediction; None = silence is none.
     min_n
         Outcomes that a metric needs to be told.
+    restate_ms
+        How long after it was final a window is remembered, should labels come all the same.
     min_effect
         Smallest loss of performance that matters: absolute for shares, relative for errors of values.
     """
@@ -43,6 +45,7 @@ class LabelRules:
     negative_after_ms: int = 0
     min_n: int = 1
     min_effect: float = LEAST_LOSS
+    restate_ms: int = 0
 
 
 class PastEstimate(msgspec.Struct, array_like=True, frozen=True):

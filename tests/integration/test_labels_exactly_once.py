@@ -1,6 +1,6 @@
 """Predictions and labels through Apache Kafka, two workers, one killed again and again: every outcome once.
 
-The seed is printed; ``DRIFTSTREAM_TEST_SEED`` repeats a run.
+The seed is printed; ``TEST_SEED`` repeats a run.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def folded(pipeline: Pipeline, starts: Iterable[int]) -> dict[int, tuple[int, in
 def test_every_outcome_is_counted_once_through_kills(
     tmp_path: Path, kafka: EmbeddedKafka, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("DRIFTSTREAM_TEST_SEED", random.SystemRandom().randrange(2**31)))
+    seed = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(2**31)))
     stream = Labelled(seed)
     kills = sorted(random.Random(seed).sample(range(20_000, len(stream.sent) - 10_000), KILLS))
     settings = {"defaults": {"labels": {"horizon": "1h"}}}

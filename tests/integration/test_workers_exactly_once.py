@@ -1,6 +1,6 @@
 """A million events, two workers, one killed and restarted five times: every event counted exactly once.
 
-The seed is printed; ``DRIFTSTREAM_TEST_SEED`` repeats a run.
+The seed is printed; ``TEST_SEED`` repeats a run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def owns(worker: WorkerProcess) -> bool:
 def test_every_event_is_counted_once_through_five_kills(
     tmp_path: Path, kafka: EmbeddedKafka, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("DRIFTSTREAM_TEST_SEED", random.SystemRandom().randrange(2**31)))
+    seed = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(2**31)))
     kills = sorted(random.Random(seed).sample(range(50_000, EVENTS - 50_000), KILLS))
     ledger = Ledger(EVENTS, seed=seed)
     stream = ledger.stream()

@@ -27,6 +27,7 @@ from stream.windows import WindowSpec
 
 SLIDE_MS = 10_000
 HORIZON_MS = 600_000
+RESTATE_MS = 3_600_000
 PANES = 6
 ROWS = 400
 SOURCES = ("inference", "labels")
@@ -67,8 +68,10 @@ class World:
             min_samples=50,
             min_effect=0.05,
             arl=1_000,
-            restate_ms=3_600_000,
-            labels=LabelRules(spec=self.spec, horizon_ms=HORIZON_MS, settle_ms=0, **rules),
+            restate_ms=RESTATE_MS,
+            labels=LabelRules(
+                spec=self.spec, horizon_ms=HORIZON_MS, settle_ms=0, restate_ms=RESTATE_MS, **rules
+            ),
         )
         for source in SOURCES:
             self.store.declare_topic(source, 1)
@@ -121,7 +124,7 @@ class World:
             counts = self.reference.count(columns)
             key = PaneKey("m", "v1", pane * SLIDE_MS, self.reference.fingerprint)
             panes[key] = Pane(counts, 0, 0)
-        self.commit("inference", 10 * PANES * SLIDE_MS, panes)
+        self.commit("inference", HORIZON_MS + 20 * SLIDE_MS, panes)
         notice = [(key.version, key.start_ms, key.fingerprint) for key in panes]
         self.evaluator.take(Notice("inference", 0, "m", notice))
         self.join_predictions(np.arange(len(self.key)))

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from detectors import Reference
 from stream.watermarks import BEATS_TO_SETTLE
-from tests.stream.label_world import HORIZON_MS, PANES, SLIDE_MS, World, known_loans
+from tests.stream.label_world import HORIZON_MS, PANES, RESTATE_MS, SLIDE_MS, World, known_loans
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,25 @@ def test_final_numbers_are_those_of_a_batch(reference: Reference, *, restart: bo
     assert len(world.records) == len(
         {(r["source"], r["window_end_ms"], r["revision"]) for r in world.records}
     )
+    for source in ("inference", "labels"):
+        world.commit(source, HORIZON_MS + RESTATE_MS + 20 * SLIDE_MS)
+    world.look()
     forgotten = world.evaluator._held["m"].evaluation.changed_memory()
     assert forgotten == dict.fromkeys(world.store.load_memory("m"))
+
+
+def test_labels_with_late_times_that_come_first_do_not_end_the_wait(reference: Reference) -> None:
+    world = World(reference)
+    world.predict()
+    world.look()
+    first, later = np.array_split(np.arange(len(world.key)), 2)
+    world.tell(first)
+    world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)  # one of them said it was from later than it came
+    world.look()
+    world.tell(later)
+    world.look()
+    for end_ms, record in world.newest().items():
+        check(world, end_ms, record["performance"]["realized"], world.rows_of(end_ms))
 
 
 def test_labels_that_come_after_a_quiet_while_restate_what_was_final(reference: Reference) -> None:
@@ -119,10 +136,13 @@ def test_silence_can_be_an_answer(reference: Reference) -> None:
         check(world, end_ms, record["performance"]["realized"], world.rows_of(end_ms))
 
 
-def test_a_prediction_after_its_window_was_final_changes_nothing(reference: Reference) -> None:
+def test_a_prediction_after_its_window_was_forgotten_changes_nothing(reference: Reference) -> None:
     world = World(reference)
     world.predict()
     world.commit("labels", HORIZON_MS + 20 * SLIDE_MS)
+    world.look()
+    for source in ("inference", "labels"):
+        world.commit(source, HORIZON_MS + RESTATE_MS + 20 * SLIDE_MS)
     world.look()
     before = len(world.records)
     world.key = world.key + np.uint64(100_000)
