@@ -239,9 +239,7 @@ def _general_caveats(rows: int, chunks: int, times: NDArray[np.int64] | None) ->
             f" ({rows} rows): expect false alarms where they do"
         )
     if times is None:
-        caveats.append(
-            "no timestamps: rows are taken in the order given, and no season is learned"
-        )
+        caveats.append("no timestamps: rows are taken in the order given, and no season is learned")
     return caveats
 
 

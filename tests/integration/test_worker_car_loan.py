@@ -133,9 +133,7 @@ def test_final_numbers_are_those_of_a_batch(
     *,
     killed: bool,
 ) -> None:
-    seed = int(os.environ.get("TEST_SEED", "0")) or int(
-        np.random.SeedSequence().generate_state(1)[0]
-    )
+    seed = int(os.environ.get("TEST_SEED", "0")) or int(np.random.SeedSequence().generate_state(1)[0])
     print(f"seed {seed}")
     start_ms = (time.time_ns() // 1_000_000 - 3 * 3_600_000) // WINDOW_MS * WINDOW_MS
     traffic = Traffic(loans, start_ms, seed)
