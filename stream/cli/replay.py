@@ -51,7 +51,10 @@ def replay(
     label_time: Annotated[str | None, typer.Option(help="Column of the time a label is known.")] = None,
     label_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of labels that never come.")] = 0,
     label_horizon: Annotated[
-        str | None, typer.Option(help="How far a label may lie from its prediction.", show_default="3d")
+        str | None,
+        typer.Option(
+            help="How far a label may lie from its prediction.", show_default="3d, or what the labels take"
+        ),
     ] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     config: Annotated[
@@ -73,6 +76,7 @@ def replay(
         event_times,
         replay_spec,
         replayed_sources,
+        waiting_for_all,
     )
     from stream.replay import Replay
     from stream.row_events import inference_events
@@ -105,6 +109,8 @@ def replay(
         label_time=label_time,
     )
     times = event_times(table, timestamp=timestamp, rate=rate, start=start)
+    if label is not None and label_horizon is None and config is None:
+        spec = waiting_for_all(spec, table, times, timing)
     pipeline = Replay(spec, built, sources=replayed_sources(built, reference, table, roles))
     for note in times.notes:
         typer.echo(f"note: {note}", err=True)

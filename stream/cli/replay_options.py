@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from detectors.monitor import LONGEST_WINDOW
@@ -12,6 +12,7 @@ from stream.errors import ConfigError
 from stream.incidents import IncidentPolicy
 from stream.replay_intake import ReplaySpec
 from stream.row_events import RowTimes, Source, column_times, paced_times, parse_time
+from stream.row_labels import LabelTiming, label_times
 from stream.settings.configuration import ModelSpec, Settings, load_settings
 from stream.settings.sections import AlertSettings, LimitSettings, ModelDefaults, TimeSettings
 from stream.settings.units import format_duration, parse_duration_ms
@@ -81,6 +82,15 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
         runbook_base_url=alerts.runbook_base_url,
         labels=base.labels.model_copy(update=own),
     )
+
+
+def waiting_for_all(spec: ReplaySpec, table: Table, times: RowTimes, timing: LabelTiming) -> ReplaySpec:
+    """Return the specification with a horizon that holds every label of the file."""
+    happened = label_times(table, times, timing)
+    known = happened >= 0
+    longest_ms = int(abs(happened[known] - times.ms[known]).max(initial=0))
+    labels = spec.labels.model_copy(update={"horizon_ms": max(spec.labels.horizon_ms, longest_ms)})
+    return replace(spec, labels=labels)
 
 
 def configuration(path: Path | None) -> Settings | None:

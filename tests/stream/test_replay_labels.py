@@ -201,3 +201,28 @@ def test_the_command_says_when_labels_lie_beyond_the_horizon(
 def test_a_horizon_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="--label-horizon must be longer than 0s"):
         replay_spec(SpecOptions(label_horizon="0s"), None, model=None)
+
+
+def test_a_replay_waits_for_every_label_of_the_file(
+    stream: Stream, reference: Reference, tmp_path: Path
+) -> None:
+    rows = {
+        "x": stream.score,
+        "score": stream.score,
+        "said": np.where(stream.predicted == 1, "yes", "no").tolist(),
+        "y": np.where(stream.truth == 1, "yes", "no").tolist(),
+        "at": stream.ts_ms,
+        "known": stream.ts_ms + 30 * 86_400_000,
+    }
+    data, stored = tmp_path / "rows.parquet", tmp_path / "reference.json"
+    pl.DataFrame(rows).write_parquet(data)
+    stored.write_text(reference.to_json())
+    options = ["--timestamp", "at", "--prediction", "said", "--score", "score", "--label", "y"]
+    options += ["--label-time", "known", "--window", "1m", "--output", "json"]
+    result = CliRunner().invoke(app, ["replay", str(data), "--reference", str(stored), *options])
+    assert result.exit_code == 0, result.output
+    assert "labels more than" not in result.stderr
+    windows = [json.loads(line) for line in result.stdout.splitlines()]
+    last = {each["window_end_ms"]: each for each in windows if each["source"] == "inference"}
+    assert all(each["performance"]["realized"]["n"] == each["n"] for each in last.values())
+    assert all(each["performance"]["realized"]["final"] for each in last.values())
