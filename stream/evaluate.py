@@ -94,10 +94,14 @@ class ModelEvaluation:
         outcomes = self._series[key].outcomes
         return [] if outcomes is None else outcomes.ripe(labels_ms)
 
-    def judge(self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes) -> list[Alert]:
-        """Judge a slice by the labels that have come; the notifications it causes."""
+    def judge(
+        self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes, *, labels_ms: int
+    ) -> list[Alert] | None:
+        """Judge a slice by the labels that have come; the notifications it causes, None = wait for more."""
         performance = self._series[key].outcomes
-        return [] if performance is None else performance.judge(end_ms, outcomes, key.version)
+        if performance is None:
+            return []
+        return performance.judge(end_ms, outcomes, key.version, labels_ms=labels_ms)
 
     def relabel(
         self, key: SeriesKey, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None

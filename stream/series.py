@@ -198,9 +198,9 @@ class Series:
         self, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
     ) -> WindowRecord | None:
         """The record of a window again, with the labels that have come; None: nothing to tell."""
-        if self.labelled is None:
+        if self.outcomes is None:
             return None
-        record = self.labelled.restated(end_ms, outcomes, final=final, age_ms=age_ms)
+        record = self.outcomes.relabel(end_ms, outcomes, final=final, age_ms=age_ms)
         memory = self.evaluated.get(end_ms)
         if record is not None and memory is not None:
             memory.revision = record.revision

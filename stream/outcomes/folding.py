@@ -86,22 +86,37 @@ class OutcomeFolding:
     def judgements(
         self, evaluation: ModelEvaluation, labels_ms: int | None, limit: int
     ) -> tuple[int, list[Alert]]:
-        """Judge the slices whose labels have had their time, at most ``limit`` of each version.
+        """Judge the slices that have enough labels, in order, at most ``limit`` of each version.
 
         Returns how many were judged, and the notifications that they cause.
         """
         judged = 0
         alerts: list[Alert] = []
-        slide_ms = self._plan.windows.slide_ms
         for key in self._versions:
             ends = evaluation.ripe(key, labels_ms)[:limit]
-            panes = self._read([end - slide_ms for end in ends])
-            strata = self._known({number for pane in panes.values() for number in pane.strata})
-            for end in ends:
-                outcomes = WindowOutcomes((panes[end - slide_ms],), strata, self.rules)
-                alerts += evaluation.judge(key, end, outcomes)
-            judged += len(ends)
+            for some in (ends[:1], ends[1:]):  # mostly the first one has to wait, and all behind it
+                told = self._judge(evaluation, key, some, labels_ms or 0)
+                judged += len(told)
+                alerts += [alert for each in told for alert in each]
+                if len(told) < len(some):
+                    break
         return judged, alerts
+
+    def _judge(
+        self, evaluation: ModelEvaluation, key: SeriesKey, ends_ms: Sequence[int], labels_ms: int
+    ) -> list[list[Alert]]:
+        """The notifications of each slice, up to the first that waits for more labels."""
+        slide_ms = self._plan.windows.slide_ms
+        panes = self._read([end - slide_ms for end in ends_ms])
+        strata = self._known({number for pane in panes.values() for number in pane.strata})
+        told = []
+        for end in ends_ms:
+            outcomes = WindowOutcomes((panes[end - slide_ms],), strata, self.rules)
+            alerts = evaluation.judge(key, end, outcomes, labels_ms=labels_ms)
+            if alerts is None:
+                break
+            told.append(alerts)
+        return told
 
     def outcomes(
         self, ends_ms: Sequence[int], fresh: Mapping[int, OutcomePane] | None = None

@@ -19,6 +19,7 @@ from stream.incidents import Incident, IncidentPolicy
 from stream.outcomes.estimated_drop import EstimatedDrop
 from stream.outcomes.judge import JudgeState, OutcomeJudge
 from stream.outcomes.labelled_windows import LabelledWindows, NewestLabelled
+from stream.outcomes.patience import Patience, PatienceState
 from stream.outcomes.records import LabelRules, PastEstimate, WindowOutcomes, estimated_of
 from stream.records import WindowRecord
 from stream.windows import WindowSpec
@@ -33,6 +34,7 @@ class OutcomeState(msgspec.Struct, array_like=True):
     judge: JudgeState | None
     estimated: list[Incident]
     newest: NewestLabelled | None = None
+    patience: PatienceState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class OutcomeSeries:
         self._estimator = Estimator(reference)
         self.windows: LabelledWindows | None = None
         self._judge: OutcomeJudge | None = None
+        self._patience: Patience | None = None
         arl = rules.arl * KINDS_JUDGED
         metric = "mae" if entry.spec.task == "regression" else "accuracy"
         self._drop = EstimatedDrop(
@@ -82,6 +85,7 @@ class OutcomeSeries:
         )
         if rules.labels is not None:
             self.windows = LabelledWindows(name, rules.labels, rules.windows, memory)
+            self._patience = Patience(rules.labels)
             self._judge = OutcomeJudge(
                 (name[0], name[2]),
                 entry,
@@ -117,13 +121,30 @@ class OutcomeSeries:
         latest_ms = labels_ms - self.windows.rules.settle_ms
         return self.windows.between(self._judge.judged_ms, latest_ms)
 
-    def judge(self, end_ms: int, outcomes: WindowOutcomes, version: str) -> list[Alert]:
-        """Judge a slice by the labels that have come; the notifications it causes."""
-        if self.windows is None or self._judge is None:
+    def judge(
+        self, end_ms: int, outcomes: WindowOutcomes, version: str, *, labels_ms: int
+    ) -> list[Alert] | None:
+        """Judge a slice by the labels that have come; the notifications it causes, None = wait for more."""
+        if self.windows is None or self._judge is None or self._patience is None:
             return []
+        live = outcomes.live(version)
+        if not self._patience.is_enough(live, waited_ms=labels_ms - end_ms):
+            return None
+        self._patience.judged(live)
         start_ms = end_ms - self.rules.windows.slide_ms
-        estimate = self.windows.past_estimate(end_ms)
-        return self._judge.judge(start_ms, end_ms, outcomes.live(version), estimate)
+        return self._judge.judge(start_ms, end_ms, live, self.windows.past_estimate(end_ms))
+
+    def relabel(
+        self, end_ms: int, outcomes: WindowOutcomes, *, final: bool, age_ms: int | None
+    ) -> WindowRecord | None:
+        """The record of a window again, with the labels that have come; None: nothing to tell."""
+        if self.windows is None or self._patience is None:
+            return None
+        record = self.windows.restated(end_ms, outcomes, final=final, age_ms=age_ms)
+        if final and record is not None and record.performance:
+            realized = record.performance["realized"]
+            self._patience.final(realized["predictions"], realized["n"])
+        return record
 
     def incidents(self) -> list[Incident]:
         """The open incidents."""
@@ -133,7 +154,8 @@ class OutcomeSeries:
         """The performance of the series as it is stored."""
         judge = None if self._judge is None else self._judge.snapshot()
         newest = None if self.windows is None else self.windows.newest
-        return OutcomeState(judge, self._drop.incidents(), newest)
+        patience = None if self._patience is None else self._patience.snapshot()
+        return OutcomeState(judge, self._drop.incidents(), newest, patience)
 
     def restore(self, state: OutcomeState) -> None:
         """Take up a snapshot. Raises :class:`detectors.DetectorError` when its bytes fail a check."""
@@ -142,3 +164,5 @@ class OutcomeSeries:
             self.windows.newest = state.newest
         if self._judge is not None and state.judge is not None:
             self._judge.restore(state.judge)
+        if self._patience is not None and state.patience is not None:
+            self._patience.restore(state.patience)

@@ -100,7 +100,7 @@ class LabelSettings(Section):
     settle_ms: SpanMs = Field(
         default=_HOUR,
         alias="settle",
-        description="how long after its end a slide is judged by the labels that came; at most `horizon`",
+        description="a slide is judged no sooner after its end, and when most of its labels are there",
     )
     min_effect: float = Field(
         default=LEAST_LOSS,
