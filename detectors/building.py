@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -106,7 +106,7 @@ def _learn_outcomes(
     chunks: Chunks,
 ) -> Learned:
     """Learn performance where there is a label; the first numeric score column is the model's."""
-    by_role: dict[Role, list[Source]] = {"feature": [], "prediction": [], "score": [], "label": []}
+    by_role: dict[Role, list[Source]] = {role: [] for role in get_args(Role)}
     for part in parts:
         role = roles.get(part.bins.name, "feature")
         raw = as_array(columns[part.bins.name])[order] if role in ("prediction", "label") else part.values

@@ -19,6 +19,7 @@ from detectors.evidence import Evidence
 from detectors.framing import frame, unframe
 from detectors.lookbacks import LOOKBACKS
 from detectors.reference import Reference
+from detectors.reference_file import INPUTS
 from detectors.scores import Sums
 from detectors.verdict import Severity, Verdict
 
@@ -208,7 +209,7 @@ class Monitor:
         if not judgement.drifted.any() and not dependent.columns:
             return "none"
         named = np.array([name in dependent.columns for name in self.reference.names])
-        outputs = np.array([role != "feature" for role in self.reference.roles])
+        outputs = np.array([role not in INPUTS for role in self.reference.roles])
         harmful = (judgement.drifted | named) & outputs | judgement.integrity
         return "page" if bool(harmful.any()) else "ticket"
 
@@ -270,6 +271,6 @@ def _smallest_effects(reference: Reference, min_effect: float, own: Mapping[str,
         raise ValueError(f"min_effects must be at least 0, they are {dict(own)}")
     of_output = min(OUTPUT_MIN_EFFECT, min_effect)
     return {
-        name: own.get(name, min_effect if role == "feature" else of_output)
+        name: own.get(name, min_effect if role in INPUTS else of_output)
         for name, role in zip(reference.names, reference.roles, strict=True)
     }

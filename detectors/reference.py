@@ -23,7 +23,7 @@ from detectors.reference_file import ReferenceFile, Role, read, write
 from detectors.scores import Scores
 
 SOURCES: Mapping[str, tuple[Role, ...]] = {
-    "inference": ("feature", "prediction", "score"),
+    "inference": ("feature", "measure", "prediction", "score"),
     "labels": ("label",),
 }
 
@@ -72,6 +72,7 @@ class Reference:
         outputs: Iterable[str] = ("score",),
         prediction: str | None = None,
         label: str | None = None,
+        measures: Iterable[str] = (),
         categorical: Iterable[str] = (),
         pairs: bool | None = None,
         model: str | None = None,
@@ -92,6 +93,9 @@ class Reference:
             The model's score columns, its predicted class or value, and the truth. Any other column is a
             feature. With the truth and an output, the reference also keeps how well the model did
             (:attr:`performance`).
+        measures
+            Numbers about an answer that are no feature: latency, cost, or a proxy of quality such as dwell
+            time, for models whose labels take weeks. Watched like features.
         categorical
             Columns of numbers to treat as categories. Text and booleans always are; so are predictions and
             labels of at most 20 distinct whole numbers.
@@ -103,7 +107,8 @@ class Reference:
         BuildError
             One line that names the column and the remedy.
         """
-        roles: dict[str, Role] = dict.fromkeys(outputs, "score")
+        roles: dict[str, Role] = dict.fromkeys(measures, "measure")
+        roles |= dict.fromkeys(outputs, "score")
         roles |= {prediction: "prediction"} if prediction is not None else {}
         roles |= {label: "label"} if label is not None else {}
         content = build(columns, roles, window_rows, timestamps_ms, frozenset(categorical), pairs=pairs)

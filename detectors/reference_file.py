@@ -22,7 +22,9 @@ from detectors.slots import DAY, WEEK
 
 FORMAT: Final = "driftstream.reference/1"
 Whole = NDArray[np.int64]
-Role = Literal["feature", "prediction", "score", "label"]
+Role = Literal["feature", "measure", "prediction", "score", "label"]
+INPUTS: Final = ("feature", "measure")
+"""Roles whose change is a ticket: what a model was asked and what its answers took, not what it said."""
 
 
 class Season(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

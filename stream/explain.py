@@ -16,6 +16,7 @@ from detectors import Monitor, Reference
 from detectors.lookbacks import LOOKBACKS
 from detectors.monitor import OUTPUT_MIN_EFFECT
 from detectors.reference import SOURCES
+from detectors.reference_file import INPUTS
 from stream.series import smallest_visible
 from stream.settings.budget import alarms_per
 from stream.settings.configuration import DEFAULT_SLIDE_MS, ModelSpec, Settings
@@ -151,7 +152,7 @@ def effect_origin(reference: Reference, spec: ModelSpec, settings: Settings | No
     def origin(column: str) -> str:
         if settings is not None and column in spec.min_effects:
             return settings.where("models", spec.name, "features", column, "min_effect")
-        capped = roles[column] != "feature" and spec.min_effect > OUTPUT_MIN_EFFECT
+        capped = roles[column] not in INPUTS and spec.min_effect > OUTPUT_MIN_EFFECT
         return f"output: at most {OUTPUT_MIN_EFFECT}" if capped else place
 
     return origin

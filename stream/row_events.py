@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -114,10 +115,11 @@ def inference_events(
     """Inference event of each row, in row order; without ``version`` the events carry none."""
     ids, ts_ms = table.prediction_ids(), times.ms.tolist()
     predictions, scores = columns_of(table, (roles.prediction, roles.score))
-    features = table.values(roles.features)
+    features, measures = table.values(roles.features), table.values(roles.measures)
     for start in range(0, len(table), _SLICE_ROWS):
         rows = features.slice(start, _SLICE_ROWS).iter_rows(named=True)
-        for i, row in enumerate(rows, start):
+        measured = repeat(None) if not roles.measures else measures.slice(start, _SLICE_ROWS).to_dicts()
+        for i, (row, numbers) in enumerate(zip(rows, measured, strict=False), start):
             event = InferenceEvent(
                 prediction_id=ids[i],
                 model=model,
@@ -126,6 +128,7 @@ def inference_events(
                 features=row,
                 prediction=None if predictions is None else predictions[i],
                 score=None if scores is None else scores[i],
+                measures=numbers,
             )
             yield Record(ids[i].encode(), _JSON.encode(event), ts_ms[i])
 

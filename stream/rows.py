@@ -211,6 +211,7 @@ class Roles:
     prediction: str | None = None
     score: str | None = None
     label: str | None = None
+    measures: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -223,6 +224,7 @@ class Roles:
         score: str | None = None,
         label: str | None = None,
         label_time: str | None = None,
+        measures: Sequence[str] | None = None,
     ) -> Roles:
         """Check the names against the table; features are by default every column without another role.
 
@@ -231,7 +233,7 @@ class Roles:
         Raises
         ------
         ConfigError
-            If a column is missing, the score is not a number, or no feature is left.
+            If a column is missing, the score or a measure is not a number, or no feature is left.
         """
         named = {"--timestamp": timestamp, "--prediction": prediction, "--score": score, "--label": label}
         named["--label-time"] = label_time
@@ -239,9 +241,15 @@ class Roles:
             table.require([name] if name is not None else [], option)
         if score is not None and table.kinds[score] != "numeric":
             raise ConfigError(f"--score {score!r} holds {table.frame.schema[score]}: a score is a number")
+        measured = tuple(dict.fromkeys(measures or ()))
+        table.require(measured, "--measures")
+        for name in measured:
+            if table.kinds[name] != "numeric":
+                kind = table.frame.schema[name]
+                raise ConfigError(f"--measures {name!r} holds {kind}: a measure is a number")
         if features is None:
-            features = [name for name in table.columns if name not in named.values()]
+            features = [name for name in table.columns if name not in (*named.values(), *measured)]
         table.require(features, "--features")
         if not features:
             raise ConfigError(f"{table.source.name} has no feature column left: name some with --features")
-        return cls(tuple(dict.fromkeys(features)), timestamp, prediction, score, label)
+        return cls(tuple(dict.fromkeys(features)), timestamp, prediction, score, label, measured)

@@ -37,6 +37,7 @@ def emit(
     label_delay: Annotated[int, typer.Option(min=0, help="Rows between a prediction and its label.")] = 0,
     label_time: Annotated[str | None, typer.Option(help="Column of the time a label is known.")] = None,
     label_missing: Annotated[float, typer.Option(min=0, max=1, help="Share of labels that never come.")] = 0,
+    measures: Annotated[str | None, typer.Option(help="a,b: columns of measures, such as latency.")] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     start: Annotated[str | None, typer.Option(help="Event time of the first row (RFC 3339).")] = None,
@@ -64,6 +65,7 @@ def emit(
         score=score,
         label=label,
         label_time=label_time,
+        measures=column_names(measures),
     )
     rows_per_second = pacing.rows_per_second(rate, speedup)
     now_ms = time.time_ns() // 1_000_000

@@ -31,6 +31,7 @@ def build(
     output: Annotated[Path, typer.Option(help="File to write; an existing one is replaced.")],
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
+    measures: Annotated[str | None, typer.Option(help="a,b: columns of measures, such as latency.")] = None,
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of the score.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
@@ -61,7 +62,8 @@ def build(
 
     span = {"--from": start, "--to": end, "--last": last}
     of_files = {
-        "--input": input_, "--timestamp": timestamp, "--features": features, "--prediction": prediction,
+        "--input": input_, "--timestamp": timestamp, "--features": features, "--measures": measures,
+        "--prediction": prediction,
         "--score": score, "--label": label, "--rows": rows,
         "--window-rows": window_rows, "--window": window, "--slide": slide,
     }  # fmt: skip
@@ -77,6 +79,7 @@ def build(
             input_,
             {"timestamp": timestamp, "prediction": prediction, "score": score, "label": label},
             features=features,
+            measures=measures,
             categorical=categorical,
             rows=rows,
             sizes={"window_rows": window_rows, "window": window, "slide": slide},
@@ -115,6 +118,7 @@ def _from_file(
     roles: Mapping[str, str | None],
     *,
     features: str | None,
+    measures: str | None,
     categorical: str | None,
     rows: str | None,
     sizes: Mapping[str, Any],
@@ -125,7 +129,7 @@ def _from_file(
     from stream.rows import Roles, RowRanges, column_names, read_rows
 
     table = read_rows(file, RowRanges.parse(rows) if rows else None)
-    named = Roles.of(table, features=column_names(features), **roles)
+    named = Roles.of(table, features=column_names(features), measures=column_names(measures), **roles)
     as_codes = column_names(categorical) or []
     table.require(as_codes, "--categorical")
     times = None if named.timestamp is None else column_times(table, named.timestamp)

@@ -66,19 +66,20 @@ def build_reference(
     """
     outputs = {"prediction": roles.prediction, "score": roles.score, "label": roles.label}
     named = {name: column for name, column in outputs.items() if column is not None}
-    for name in roles.features:
+    for name in (*roles.features, *roles.measures):
         if name in named and named[name] != name:
             raise ConfigError(
                 f"feature {name!r} and --{name} {named[name]!r} would share a name: "
                 f"rename the column, or leave it out with --features"
             )
-    columns = {name: name for name in roles.features} | named
+    columns = {name: name for name in (*roles.features, *roles.measures)} | named
     codes = frozenset(categorical)
     values = {name: _values(table, column, as_codes=column in codes) for name, column in columns.items()}
     try:
         return build_named(
             EventColumns(
-                features={name: values[name] for name in columns if name not in named},
+                features={name: values[name] for name in roles.features if name not in named},
+                measures={name: values[name] for name in roles.measures},
                 **{name: values[name] for name in named},
             ),
             window_rows=window_rows,

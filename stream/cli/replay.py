@@ -56,6 +56,7 @@ def replay(
             help="How far a label may lie from its prediction.", show_default="3d, or what the labels take"
         ),
     ] = None,
+    measures: Annotated[str | None, typer.Option(help="a,b: columns of measures, such as latency.")] = None,
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Configuration to take the defaults from.")
@@ -107,6 +108,7 @@ def replay(
         score=score,
         label=label,
         label_time=label_time,
+        measures=column_names(measures),
     )
     times = event_times(table, timestamp=timestamp, rate=rate, start=start)
     if label is not None and label_horizon is None and config is None:

@@ -189,6 +189,9 @@ def replayed_sources(reference: Reference, file: Path, table: Table, roles: Role
                     f"reference {file.name} watches feature {name!r}: "
                     "do not give its column another role, nor leave it out of --features"
                 )
+        elif role == "measure":
+            if name not in roles.measures:
+                raise ConfigError(f"reference {file.name} watches measure {name!r}: name it with --measures")
         elif role != "label" and given[role] is None:
             raise ConfigError(f"reference {file.name} watches the {role}: name its column with --{role}")
     sources: dict[Source, bool] = {

@@ -123,7 +123,7 @@ class Assembly:
             rows=rows,
             ts_ms=self._ts_ms[rows],
             ids=ids,
-            columns=columns,
+            columns=columns | target.measured(attributes),
             attributes=attributes,
             answers=answers,
         )

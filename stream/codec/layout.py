@@ -7,14 +7,14 @@ C, whatever the mix of models on a topic. It has the features of every version; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec.attributes import NOTHING_DECLARED, Declared
+from stream.codec.attributes import NOTHING_DECLARED, Attributes, Declared, InferenceAttributes
 from stream.codec.readers import column_reader, row_reader
 from stream.codec.structs import Form, Structs, make_structs
 from stream.codec.values import Column, codes_of
@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 class VersionLayout:
     """The columns of one model version and the getters that read them off the event structs."""
 
-    def __init__(self, model: str, version: str, columns: tuple[Column, ...], structs: Structs) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        columns: tuple[Column, ...],
+        structs: Structs,
+        measures: tuple[str, ...] = (),
+    ) -> None:
         self.model = model
         self.version = version
         self.columns = columns
+        self._measures = {name: structs.declared.measures.index(name) for name in measures}
         self.attributes = structs.reader
         numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
         codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
@@ -53,6 +61,12 @@ class VersionLayout:
         for column, values in zip(self._scalars, self._read_scalars(events), strict=True):
             encoded[column.name] = _single(column, values)
         return encoded
+
+    def measured(self, attributes: Attributes) -> dict[str, NDArray[Any]]:
+        """Return the columns of the reference that are measures."""
+        if not isinstance(attributes, InferenceAttributes):
+            return {}
+        return {name: attributes.measures[row] for name, row in self._measures.items()}
 
     def answers(self, events: Sequence[Any]) -> list[Any]:
         """Return the raw predictions or labels of ``events``; none of them when nobody asked for them."""
@@ -123,9 +137,20 @@ def _layout(
 ) -> ModelLayout:
     booleans = {place for part in parts.values() for place in _boolean_places(part)}
     columns = {version: _columns(part, booleans) for version, part in parts.items()}
+    measured = {version: _measures(part) for version, part in parts.items()}
+    names = dict.fromkeys([*declared.measures, *chain.from_iterable(measured.values())])
+    declared = replace(declared, measures=tuple(names))
     structs = make_structs(model, chain.from_iterable(columns.values()), form, string_bytes, declared)
-    versions = {version: VersionLayout(model, version, own, structs) for version, own in columns.items()}
+    versions = {
+        version: VersionLayout(model, version, own, structs, measured[version])
+        for version, own in columns.items()
+    }
     return ModelLayout(model, structs, versions, list(versions.values())[-1])
+
+
+def _measures(reference: Reference) -> tuple[str, ...]:
+    pairs = zip(reference.names, reference.roles, strict=True)
+    return tuple(name for name, role in pairs if role == "measure")
 
 
 def _boolean_places(reference: Reference) -> list[tuple[str, str]]:
@@ -138,6 +163,8 @@ def _columns(reference: Reference, booleans: set[tuple[str, str]]) -> tuple[Colu
     positive = _positive_class(reference)
     found = []
     for name, role, kind in triples:
+        if role == "measure":  # read with the attributes
+            continue
         lookup = {} if kind == "numeric" else reference.binning.lookup(name)
         boolean = (role, name if role == "feature" else role) in booleans
         codes = codes_of(lookup, boolean=boolean)

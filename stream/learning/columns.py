@@ -144,7 +144,9 @@ def columns_of(
     return LearnedColumns(
         EventColumns(
             features={name: columns[name].values for name in features},
-            **{name: columns[name].values for name in survey.outputs},
+            prediction=columns["prediction"].values if "prediction" in survey.outputs else None,
+            score=columns["score"].values if "score" in survey.outputs else None,
+            label=columns["label"].values if "label" in survey.outputs else None,
         ),
         np.array([event.ts_ms for event in ordered], np.int64),
         frozenset(kinds.keys() & set(categorical)),

@@ -23,6 +23,7 @@ class EventColumns:
     prediction: ArrayLike | None = None
     score: ArrayLike | None = None
     label: ArrayLike | None = None
+    measures: Mapping[str, ArrayLike] = field(default_factory=dict)
 
     @property
     def outputs(self) -> dict[str, ArrayLike]:
@@ -56,12 +57,13 @@ def build_named(
     """
     outputs = columns.outputs
     return Reference.build(
-        {**columns.features, **outputs},
+        {**columns.features, **columns.measures, **outputs},
         window_rows=window_rows,
         timestamps_ms=times_ms,
         outputs=("score",) if "score" in outputs else (),
         prediction="prediction" if "prediction" in outputs else None,
         label="label" if "label" in outputs else None,
+        measures=tuple(columns.measures),
         categorical=categorical,
         model=model,
         version=version,
