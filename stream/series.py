@@ -185,9 +185,9 @@ class Series:
 
     def incidents(self) -> list[Incident]:
         """Every open incident."""
-        parts = (self.book.snapshot(), self.periods and self.periods.incidents())
+        earlier = [] if self.periods is None else self.periods.incidents()
         performance = [] if self.outcomes is None else self.outcomes.incidents()
-        return [*(each for part in parts for each in part or ()), *performance]
+        return [*self.book.snapshot(), *earlier, *performance]
 
     def changed_memory(self) -> dict[str, bytes | None]:
         """Entries of the model's memory to write and to forget since the last call."""

@@ -106,7 +106,7 @@ class PerformanceMonitor:
         arl: float = ARL,
         min_effect: float = MIN_EFFECT,
     ) -> None:
-        self.metric = metric or ("mae" if entry.spec.task == "regression" else "accuracy")
+        self.metric = metric or entry.main_metric
         if self.metric not in entry.metrics or self.metric not in entry.variation:
             known = ", ".join(sorted(entry.metrics.keys() & entry.variation.keys()))
             raise ValueError(f"the reference does not know {self.metric!r}: it knows {known}")

@@ -71,14 +71,14 @@ def disagreement(
     """
     if not arl > 1 or looks < 1 or not min_effect >= 0:
         raise ValueError(f"arl is {arl}, looks {looks}, min_effect {min_effect}: give > 1, >= 1, >= 0")
-    tolerated = tolerance(metric, estimate, min_effect)
+    tolerated = tolerance(metric, estimate.value, min_effect)
     return judge(metric, realized - estimate.value, estimate.error_for(labels), tolerated, arl * looks)
 
 
-def tolerance(metric: str, estimate: Estimate, min_effect: float) -> float:
-    """Return the tolerated difference in units of the metric."""
+def tolerance(metric: str, level: float, min_effect: float) -> float:
+    """Return the tolerated difference from ``level`` in units of the metric."""
     relative = metric in {"log_loss", "mae", "rmse", "mape", "bias"}
-    return min_effect * (abs(estimate.value) if relative else 1.0)
+    return min_effect * (abs(level) if relative else 1.0)
 
 
 def judge(metric: str, difference: float, error: float, tolerated: float, looks: float) -> Disagreement:

@@ -66,7 +66,7 @@ class DisagreementMonitor:
             float(estimate.model_error),
         )
         self._recent = [*self._recent, newest][-LOOKBACKS[-1] :]
-        tolerated = tolerance(self.metric, estimate, self._min_effect)
+        tolerated = tolerance(self.metric, estimate.value, self._min_effect)
         spans = [span for span in LOOKBACKS if span <= len(self._recent)]
         verdicts = [self._judge(self._recent[-span:], tolerated) for span in spans]
         return max(verdicts, key=lambda verdict: abs(verdict.z))

@@ -101,6 +101,11 @@ class PerformanceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     table: OutcomeTable
 
     @property
+    def main_metric(self) -> str:
+        """The metric that a model is judged by unless another is asked for."""
+        return "mae" if self.spec.task == "regression" else "accuracy"
+
+    @property
     def classes(self) -> int:
         """Number of predicted classes a group may have: 1 for a regression."""
         return max(len(self.spec.classes), 1)

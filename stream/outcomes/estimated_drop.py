@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.special import ndtri
 
-from detectors.estimation.disagreement import LOWER_IS_BETTER
+from detectors.estimation.disagreement import LOWER_IS_BETTER, tolerance
 from detectors.estimation.estimator import Estimate
 from detectors.estimation.table import PerformanceEntry
 from stream.alerts import Alert
@@ -17,7 +17,6 @@ from stream.incidents import Incident, IncidentBook, IncidentPolicy
 from stream.records import WindowRecord
 
 KIND = "estimated_performance_drop"
-_RELATIVE = frozenset(("mae", "rmse", "mape", "log_loss"))
 
 
 class EstimatedDrop:
@@ -53,7 +52,7 @@ class EstimatedDrop:
     ) -> None:
         self.metric = metric
         self._known, self._variation = entry.metrics[metric], entry.variation[metric]
-        self._tolerated = min_effect * (abs(self._known) if metric in _RELATIVE else 1.0)
+        self._tolerated = tolerance(metric, self._known, min_effect)
         self._critical = float(-ndtri(1.0 / arl))
         self._min_rows = min_rows
         self._book = IncidentBook(policy)

@@ -138,11 +138,12 @@ class LabelledWindows:
         if held is None:
             return None
         final = final or held.final
-        performance = self.performance(window, held.estimated, final=final, age_ms=age_ms)
-        labelled, digest = window.labelled, zlib.crc32(_MSGPACK.encode(performance))
-        if digest == held.digest:
+        labelled = window.labelled
+        if not (final or _worth_telling(held.told, labelled, window.predictions(self._version))):
             return None
-        if not (final or _worth_telling(held.told, labelled, performance["realized"]["predictions"])):
+        performance = self.performance(window, held.estimated, final=final, age_ms=age_ms)
+        digest = zlib.crc32(_MSGPACK.encode(performance))
+        if digest == held.digest:
             return None
         held = msgspec.structs.replace(
             held, revision=held.revision + 1, told=labelled, final=final, digest=digest

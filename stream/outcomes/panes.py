@@ -72,6 +72,12 @@ class StratumOutcomes:
         self.delays.add(rows.delay_ms, sign=sign)
         self.values.add(rows.value, sign=sign)
 
+    def with_silence(self) -> PerformanceCounts:
+        """The performance where a prediction without a label has the negative one."""
+        counts = self.performance.copy()
+        counts.merge(self.silent)
+        return counts
+
     def merge(self, other: StratumOutcomes) -> None:
         """Add the outcomes of another pane or stratum."""
         self.predictions += other.predictions

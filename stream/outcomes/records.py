@@ -82,6 +82,11 @@ class WindowOutcomes:
         """Number of predictions that have their label, of all strata."""
         return sum(part.labelled for pane in self.panes for part in pane.strata.values())
 
+    def predictions(self, version: str) -> int:
+        """Number of predictions of the version's traffic."""
+        live = {n for n, each in self.strata.items() if each.version == version and each.variant == LIVE}
+        return sum(part.predictions for pane in self.panes for n, part in pane.strata.items() if n in live)
+
     def live(self, version: str) -> StratumOutcomes:
         """The outcomes of the version's traffic."""
         return self.of(version, lambda stratum: stratum.variant == LIVE)
@@ -97,11 +102,8 @@ def realized(
     age_ms
         How far the labels' watermark lies past the end of the window: decides whether silence is an answer.
     """
-    counts = outcomes.performance
     answered = rules.negative is not None and age_ms is not None and age_ms >= rules.negative_after_ms
-    if answered:
-        counts = counts.copy()
-        counts.merge(outcomes.silent)
+    counts = outcomes.with_silence() if answered else outcomes.performance
     metrics = counts.metrics(min_n=rules.min_n)
     errors = counts.standard_errors(min_n=max(rules.min_n, 2))
     delays = outcomes.delays.metrics()

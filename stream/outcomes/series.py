@@ -74,10 +74,9 @@ class OutcomeSeries:
         self._judge: OutcomeJudge | None = None
         self._patience: Patience | None = None
         arl = rules.arl * KINDS_JUDGED
-        metric = "mae" if entry.spec.task == "regression" else "accuracy"
         self._drop = EstimatedDrop(
             entry,
-            metric,
+            entry.main_metric,
             policy=rules.policy,
             arl=arl,
             min_effect=rules.min_effect,
