@@ -92,8 +92,10 @@ class OutcomeJudge:
         """Judge the next slice ``[start_ms, end_ms)``; the notifications that it causes."""
         self.judged_ms = end_ms
         findings, evidence = self._coverage.observe(outcomes.predictions, outcomes.labelled)
-        self._pending.merge(outcomes.performance)
-        if estimate is not None and outcomes.performance.n:
+        silent = self.rules.negative is not None  # an answer by now
+        performance = outcomes.with_silence() if silent else outcomes.performance
+        self._pending.merge(performance)
+        if estimate is not None and performance.n:
             self._estimates.append(estimate)
         value = self._pending.metrics().get(self.metric)
         is_judged = self._pending.n >= self._min_labels and value is not None

@@ -48,7 +48,12 @@ class Patience:
         return min(rules.horizon_ms, max(rules.settle_ms, round(TIMES_USUAL * usual.value_ms)))
 
     def is_enough(self, outcomes: StratumOutcomes, *, waited_ms: int) -> bool:
-        """Whether a slice can be judged, ``waited_ms`` after its end."""
+        """Whether a slice can be judged, ``waited_ms`` after its end.
+
+        Where silence is an answer, once it is one: before, most labels are those of the other class.
+        """
+        if self._rules.negative is not None:
+            return waited_ms >= self._rules.negative_after_ms
         usual = self._labelled / self._predictions if self._predictions else 1.0
         enough = math.floor(READY * usual * outcomes.predictions)
         return outcomes.labelled >= enough or waited_ms >= self.longest_ms

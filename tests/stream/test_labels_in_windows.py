@@ -9,8 +9,11 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from detectors import Reference
+from stream.series import SeriesKey
 from stream.watermarks import BEATS_TO_SETTLE
 from tests.stream.label_world import HORIZON_MS, PANES, RESTATE_MS, SLIDE_MS, World, known_loans
+
+KEY = SeriesKey("inference", "v1")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,21 @@ def test_silence_can_be_an_answer(reference: Reference) -> None:
     world.look()
     for end_ms, record in world.newest().items():
         check(world, end_ms, record["performance"]["realized"], world.rows_of(end_ms))
+
+
+def test_where_silence_is_an_answer_it_is_judged_as_one(reference: Reference) -> None:
+    world = World(reference, negative=0.0, negative_after_ms=100_000)
+    world.predict()
+    world.look()
+    world.tell(np.flatnonzero(world.label == 1.0))
+    world.commit("labels", 50_000)
+    world.look()
+    judge = world.evaluator._held["m"].evaluation._series[KEY].outcomes._judge
+    assert judge.judged_ms == 0  # too soon to take silence for an answer
+    world.commit("labels", 100_000 + 20 * SLIDE_MS)
+    world.look()
+    assert judge.judged_ms == (PANES + 1) * SLIDE_MS
+    assert world.alerts == []
 
 
 def test_a_prediction_after_its_window_was_forgotten_changes_nothing(reference: Reference) -> None:

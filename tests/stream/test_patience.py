@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,12 @@ def test_what_usually_comes_is_enough() -> None:
     patience.final(1_000, 50)
     assert patience.is_enough(outcomes(100, 4), waited_ms=HOUR_MS)
     assert not patience.is_enough(outcomes(100, 3), waited_ms=HOUR_MS)
+
+
+def test_silence_is_waited_for_where_it_is_an_answer() -> None:
+    patience = Patience(replace(RULES, negative=0.0, negative_after_ms=7 * DAY_MS))
+    assert not patience.is_enough(outcomes(100, 100), waited_ms=7 * DAY_MS - 1)
+    assert patience.is_enough(outcomes(100, 2), waited_ms=7 * DAY_MS)
 
 
 @pytest.mark.parametrize(
