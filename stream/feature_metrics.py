@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf, isnan
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 OTHER: Final = "__other__"
+_FEATURE_LABELS: Final = ("model", "version", "feature")
 SeriesLabels = tuple[str, str, str]
 """Model, version, source."""
 
@@ -24,41 +27,60 @@ _FEATURE_FIELDS: Final[Mapping[str, tuple[str, Callable[[Iterable[float]], float
 }
 
 
-class FeatureMetrics:
-    """Gauges of the ``top`` features of each model version and source; the rest is :data:`OTHER`."""
+class FeatureMetrics(Collector):
+    """Series of the ``top`` features of each model version and source; the rest is :data:`OTHER`.
+
+    Windows close by the thousand and are scraped a few times a minute: series are made of the newest windows
+    when they are asked for, not with every window.
+    """
 
     def __init__(self, registry: CollectorRegistry, *, top: int) -> None:
         self.top = top
-        self._shown: dict[SeriesLabels, frozenset[str]] = {}
-        labels = ("model", "version", "feature")
-        self.gauges: Mapping[str, Gauge] = {
-            field: Gauge(f"feature_{field}", text, labels, namespace="driftstream", registry=registry)
-            for field, (text, _) in _FEATURE_FIELDS.items()
-        }
+        self._newest: dict[SeriesLabels, Mapping[str, Mapping[str, Any]]] = {}
+        registry.register(self)
 
     def observe(self, key: SeriesLabels, features: Mapping[str, Mapping[str, Any]]) -> int:
         """Show the features of a window; how many of them share the series of the others."""
-        ranked = sorted(features, key=lambda name: (*_rank(features[name]), name))
-        rows: dict[str, Mapping[str, Any]] = {name: features[name] for name in ranked[: self.top]}
-        folded = [features[name] for name in ranked[self.top :]]
-        if folded:
-            rows[OTHER] = {field: _worst(field, folded) for field in _FEATURE_FIELDS}
-        model, version, _ = key
-        for name in self._shown.get(key, frozenset()) - rows.keys():
-            for gauge in self.gauges.values():
-                gauge.remove(model, version, name)
-        for name, row in rows.items():
-            for field, gauge in self.gauges.items():
-                set_known(gauge, (model, version, name), row.get(field))
-        self._shown[key] = frozenset(rows)
-        return len(folded)
+        self._newest[key] = features
+        return max(0, len(features) - self.top)
 
     def released(self, model: str) -> None:
         """Remove what was shown of a model."""
-        for gauge in self.gauges.values():
-            gauge.remove_by_labels({"model": model})
-        for key in [key for key in self._shown if key[0] == model]:
-            del self._shown[key]
+        for key in [key for key in self._newest if key[0] == model]:
+            del self._newest[key]
+
+    def describe(self) -> Iterable[Metric]:
+        """The families, without series."""
+        return self._families().values()
+
+    def collect(self) -> Iterable[Metric]:
+        """The families with the series of the newest windows; safe beside :meth:`observe`."""
+        families = self._families()
+        rows: dict[SeriesLabels, Mapping[str, Any]] = {}
+        for (model, version, _), features in list(self._newest.items()):
+            for name, row in self._shown(features).items():
+                rows[model, version, name] = row
+        for labels, row in rows.items():
+            for field, family in families.items():
+                value = row.get(field)
+                if value is not None and not isnan(value):
+                    family.add_metric(labels, value)
+        return families.values()
+
+    def _shown(self, features: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        if len(features) <= self.top:
+            return features
+        ranked = sorted(features, key=lambda name: (*_rank(features[name]), name))
+        rows: dict[str, Mapping[str, Any]] = {name: features[name] for name in ranked[: self.top]}
+        folded = [features[name] for name in ranked[self.top :]]
+        rows[OTHER] = {field: _worst(field, folded) for field in _FEATURE_FIELDS}
+        return rows
+
+    def _families(self) -> dict[str, GaugeMetricFamily]:
+        return {
+            field: GaugeMetricFamily(f"driftstream_feature_{field}", text, labels=_FEATURE_LABELS)
+            for field, (text, _) in _FEATURE_FIELDS.items()
+        }
 
 
 def _known(value: float | None) -> bool:

@@ -65,6 +65,7 @@ class Metrics:
         self.registry = registry if registry is not None else CollectorRegistry()
         self.models = frozenset(models)
         self._ends_ms: dict[SeriesLabels, int] = {}
+        self._firing: dict[str, set[tuple[str, str]]] = {}
         counter = partial(Counter, namespace="driftstream", registry=self.registry)
         gauge = partial(Gauge, namespace="driftstream", registry=self.registry)
         histogram = partial(Histogram, namespace="driftstream", registry=self.registry)
@@ -264,11 +265,12 @@ class Metrics:
     def incidents(self, model: str, firing: Mapping[tuple[str, str], int]) -> None:
         """Set the firing incidents of a model, ``(kind, severity) -> count``; all others of it go to 0."""
         label = self._model(model)
-        for sample in _samples(self.incidents_firing):
-            if sample["model"] == label and (sample["kind"], sample["severity"]) not in firing:
-                self.incidents_firing.labels(label, sample["kind"], sample["severity"]).set(0)
+        shown = self._firing.setdefault(label, set())
+        for kind, severity in shown - firing.keys():
+            self.incidents_firing.labels(label, kind, severity).set(0)
         for (kind, severity), count in firing.items():
             self.incidents_firing.labels(label, kind, severity).set(count)
+        shown.update(firing)
 
     def released(self, model: str) -> None:
         """Remove what was shown of a model that another worker evaluates now; counters stay."""
@@ -281,6 +283,7 @@ class Metrics:
         )
         for gauge in shown:
             gauge.remove_by_labels({"model": model})
+        self._firing.pop(model, None)
         for key in [key for key in self._ends_ms if key[0] == model]:
             del self._ends_ms[key]
         self.features.released(model)
@@ -307,7 +310,3 @@ class Metrics:
     def carries(self, topic: str, source: str) -> None:
         """Tell what an input topic carries, ``inference`` or ``labels``: rules select topics by it."""
         self.topic_info.labels(topic, source).set(1)
-
-
-def _samples(gauge: Gauge) -> list[dict[str, str]]:
-    return [sample.labels for family in gauge.collect() for sample in family.samples]
