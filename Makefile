@@ -7,19 +7,24 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+NATIVE := .venv/.native
 
 .PHONY: install demo test check format clean
 
-install: $(INSTALLED)
+install: $(NATIVE)
 
 $(INSTALLED): pyproject.toml uv.lock .ci/install
-	@.ci/install
+	@.ci/install --without-native
+	@touch $@
+
+$(NATIVE): $(INSTALLED) .ci/native .ci/cargo $(wildcard native/*.* native/src/*.rs)
+	@.ci/native
 	@touch $@
 
 demo: $(INSTALLED)
 	@$(BIN)/driftstream demo $(ARGS)
 
-test: $(INSTALLED)
+test: $(NATIVE)
 	@.ci/prometheus
 	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
 
@@ -34,5 +39,5 @@ format: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .tools .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .tools native/target .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +

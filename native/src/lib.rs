@@ -1,0 +1,16 @@
+//! The hot path of driftstream's ingest, compiled: JSON records to columns.
+//!
+//! `stream.codec` in Python is what a record means; what is here takes the records of which it is certain and
+//! leaves every other one to it.
+
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "python")]
+use pyo3::prelude::*;
+
+/// The compiled half of `stream.codec`; see `driftstream_native.pyi`.
+#[cfg(feature = "python")]
+#[pymodule]
+fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}
