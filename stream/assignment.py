@@ -11,6 +11,7 @@ import redis
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
 from stream.alerts import AlertRoute, data_loss
+from stream.crash_points import reached
 from stream.errors import DependencyError
 from stream.messages import Message
 from stream.ownership import OwnedPartition, start_offset, take_over
@@ -154,7 +155,9 @@ class Assignment:
         """Take the partition over in Redis; where to consume from."""
         where = f"{topic}[{partition}]"
         low, high = self._bounds(topic, partition)
+        reached("claim.before")
         claim = self._patiently(lambda: self._store.claim(topic, partition))
+        reached("claim.after")
         start = start_offset(claim, low, high, where=where)
         owned = take_over(claim, start, topic=topic, partition=partition, sink=self._sink)
         owned.generation = self.generation

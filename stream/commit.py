@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from stream.counting import Delta
+from stream.crash_points import reached
 from stream.dead_letters import shortened
 from stream.errors import Fenced, OffsetMismatch
 from stream.messages import Message, home_partition, notices
@@ -97,11 +98,15 @@ class Committer:
             by_topic[owned.topic].append(owned)
         # 1. dead letters
         if self._dead:
+            reached("dead_letters.before")
             self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S, shorten=shortened)
+            reached("dead_letters.after")
             self._dead = []
         # 2. predictions and labels
         if self._join is not None:
+            reached("join.before")
             self._join.join(merged(owned.intake.outcomes for each in by_topic.values() for owned in each))
+            reached("join.after")
         refused: list[tuple[OwnedPartition, Exception]] = []
         for topic, members in by_topic.items():
             refused += self._commit_topic(topic, members)
@@ -117,7 +122,9 @@ class Committer:
             owned.intake.restore(missing, self._store.load_panes(topic, owned.partition, missing))
         commits = {owned.partition: owned.to_commit(self._notices(owned)) for owned in members}
         # 3. counts with offsets
+        reached("counts.before")
         outcomes = self._store.commit(topic, commits)
+        reached("counts.after")
         seconds = time.perf_counter() - started
         refused: list[tuple[OwnedPartition, Exception]] = []
         for owned in members:
@@ -127,7 +134,9 @@ class Committer:
                 refused.append((owned, outcome))
                 continue
             # 4. publish
+            reached("notices.before")
             self._landed(owned, commits[owned.partition])
+            reached("notices.after")
         return refused
 
     def _landed(self, owned: OwnedPartition, commit: PartitionCommit) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from stream.alerts import Alert, AlertRoute
 from stream.clock import WALL_CLOCK, Clock
+from stream.crash_points import reached
 from stream.errors import Conflict
 from stream.held_model import HeldModel
 from stream.keys import PaneKey
@@ -246,14 +247,18 @@ class Evaluator:
         self, held: HeldModel, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark
     ) -> None:
         started = time.perf_counter()
+        reached("read.before")
         windows = self._panes.windows(held.plan, key, ends, data_ms=watermark.data_ms)
+        reached("read.after")
         outcomes = {} if held.labels is None or key.source != INFERENCE else held.labels.outcomes(ends)
         records: list[WindowRecord] = []
         alerts: list[Alert] = []
+        reached("verdicts.before")
         for window in windows:
             record, caused = held.evaluation.evaluate(key, window, outcomes.get(window.end_ms))
             records.append(record)
             alerts += caused
+        reached("verdicts.after")
         self._commit(held, records, alerts)
         held.open[key].discard(ends)
         seconds = (time.perf_counter() - started) / len(ends)
@@ -282,6 +287,7 @@ class Evaluator:
         messages = [record.to_message(self.spec.metrics_topic) for record in records]
         messages += [alert.to_message(self.spec.alerts) for alert in alerts]
         numbered, evaluation = held.numbered(messages), held.evaluation
+        reached("decide.before")
         held.revision = self._store.decide(
             held.plan.model,
             held.revision,
@@ -290,7 +296,10 @@ class Evaluator:
             evaluation.changed_memory(),
             outcomes=outcomes,
         )
+        reached("decide.after")
+        reached("publish.before")
         held.drain.send(numbered)
+        reached("publish.after")
         for record in records:
             self._metrics.observe_window(record.to_dict())
         for alert in alerts:
@@ -319,7 +328,9 @@ class Evaluator:
             held.drain.retry()
             waiting += len(held.drain)
             if held.drain.delivered_to is not None and held.drain.delivered_to != held.trimmed_to:
+                reached("trim.before")
                 self._store.trim_outbox(model, held.drain.delivered_to)
+                reached("trim.after")
                 held.trimmed_to = held.drain.delivered_to
         self._metrics.outbox("models", waiting)
         return waiting

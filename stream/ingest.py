@@ -29,6 +29,7 @@ from stream.assignment import Assignment
 from stream.codec import Decoder
 from stream.commit import Committer
 from stream.counting import BatchCounter
+from stream.crash_points import reached
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.gather import TopicBatch, gather, split
@@ -177,9 +178,11 @@ class Ingest:
 
     def _count(self, batch: TopicBatch) -> None:
         source = self._sources[batch.topic]
+        reached("decode.before")
         decoded = source.decoder.decode(
             [record.value() for record in batch.records], _RecordTimes(batch.records)
         )
+        reached("decode.after")
         newest_ms = time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
         counted = source.counter.count(
             decoded,
@@ -231,7 +234,9 @@ class Ingest:
             TopicPartition(o.topic, o.partition, o.position) for o in changed if o.committed is not None
         ]
         if offsets:
+            reached("offsets.before")
             self._consumer.commit(offsets=offsets, asynchronous=True)
+            reached("offsets.after")
 
     def _commit_leaving(self, leaving: list[OwnedPartition]) -> None:
         try:

@@ -20,6 +20,7 @@ import redis
 from confluent_kafka import Consumer, Producer
 from prometheus_client import CollectorRegistry
 
+from stream import crash_points
 from stream.agents import AgentSpec, EvaluationAgents
 from stream.alerts import AlertRoute
 from stream.assignment import Assignment
@@ -48,6 +49,7 @@ from stream.plans import (
 from stream.preflight import redis_client, require_redis, require_topics
 from stream.presence import Presence
 from stream.settings.configuration import Settings
+from stream.settings.environment import read_environment
 from stream.sinks import KafkaSink
 from stream.store_redis import RedisStore
 from stream.web import serve
@@ -123,6 +125,7 @@ class Worker:
         DriftstreamError
             A dependency cannot be used; or a stage broke, so that a supervisor starts the worker again.
         """
+        crash_points.arm(read_environment())
         require_redis(self.settings).close()
         partitions = require_topics(self.settings)
         signal.signal(signal.SIGTERM, self._signalled)

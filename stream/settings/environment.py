@@ -22,6 +22,8 @@ from stream.settings.tree import Branch, nearest
 PREFIX = "DRIFTSTREAM_"
 COMMAND_LINE = frozenset({"DRIFTSTREAM_CONFIG", "DRIFTSTREAM_LOG_LEVEL", "DRIFTSTREAM_LOG_FORMAT"})
 """Variables that stand for options of the command line, not for settings."""
+TESTS = frozenset({"DRIFTSTREAM_CRASH_AT", "DRIFTSTREAM_UNDER_TEST"})
+"""Variables of :mod:`stream.crash_points`."""
 
 # Kubernetes puts these into every pod when a Service is called driftstream or driftstream-*.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
@@ -55,7 +57,7 @@ def read_overrides(
     known = dict(_variables(tree, values))
     overrides: dict[SettingPath, Override] = {}
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name in COMMAND_LINE or _is_service_link(name, text):
+        if not name.startswith(PREFIX) or name in COMMAND_LINE | TESTS or _is_service_link(name, text):
             continue
         path, from_file = _target(name, known)
         if path in overrides:
