@@ -1,6 +1,8 @@
 # make install   everything into .venv (Python >= 3.11 is all that must be there)
 # make demo      the whole pipeline on a Kafka and a Redis of its own; ARGS="--output json" and the like
 # make test      all tests; ARGS="tests/stream -k window" and the like
+# make faults    the rest of the fault matrix, with a table; TEST_SEED=N repeats a run
+# make soak      20 minutes at 20,000 events/s with a fault every 15 s; SOAK_MINUTES, SOAK_RATE, SOAK_FAULT_EVERY
 # make check     format, lint, types, import directions
 # make format    mend what can be mended by a machine
 # make clean     remove what the above made
@@ -9,7 +11,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NATIVE := .venv/.native
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test faults soak check format clean
 
 install: $(NATIVE)
 
@@ -27,6 +29,12 @@ demo: $(INSTALLED)
 test: $(NATIVE)
 	@.ci/prometheus
 	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+faults: $(INSTALLED)
+	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+
+soak: $(INSTALLED)
+	@$(BIN)/python -m pytest tests/faults -m soak -s --timeout 0 $(ARGS)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff format --check .

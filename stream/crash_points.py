@@ -1,9 +1,9 @@
 """Where a test may let the process die: before and after every step of the commits.
 
 The steps are those of :mod:`stream.ownership`, :mod:`stream.ingest` and :mod:`stream.evaluator`, with the
-numbers of docs/guarantees.md. Nothing happens in production: no point is armed, and passing one is a look at a
-module variable, a few times a commit. A point is armed by two variables of the environment together, both read
-once when a worker starts: ``DRIFTSTREAM_CRASH_AT=counts.after:3`` dies the third time that the step "counts" is
+numbers of docs/guarantees.md. Nothing happens in production: no point is armed, and passing one is a look
+at a module variable, a few times a commit. Two variables of the environment together arm a point, read once
+when a worker starts: ``DRIFTSTREAM_CRASH_AT=counts.after:3`` dies the third time that the step "counts" is
 done, and is refused unless ``DRIFTSTREAM_UNDER_TEST=yes`` stands beside it.
 """
 
