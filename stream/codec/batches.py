@@ -98,20 +98,18 @@ class BatchDecoder:
         while len(events) < len(fast):
             try:
                 events.extend(decoded)
-            except (ValueError, RecursionError, TypeError):
+            except (ValueError, RecursionError, TypeError) as error:
                 place = len(events)
-                events.append(self._second_look(int(rows[place]), fast[place], chunk[place], out))
+                found = self._repair.second_look(chunk[place], error, suspect=fast[place] is None)
+                if isinstance(found, DecodeError):
+                    out.append(rejected(int(rows[place]), found))
+                    events.append(None)
+                else:
+                    events.append(found)
         if len(out) > before:
             rows = rows[[event is not None for event in events]]
             events = [event for event in events if event is not None]
         return rows, events
-
-    def _second_look(self, row: int, plain: bytes | None, value: bytes | None, out: list[Rejected]) -> Any:
-        try:
-            return self._repair.stranger(plain) or self._repair.event(value)
-        except DecodeError as error:
-            out.append(rejected(row, error))
-            return None
 
     def _group(self, rows: NDArray[np.intp], events: list[Any], assembly: Assembly) -> None:
         kinds = set(map(type, events))
