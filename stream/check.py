@@ -13,10 +13,10 @@ from stream.preflight import read_facts, redis_client, require_kafka
 from stream.settings.configuration import Settings, load_settings
 from stream.settings.units import format_duration
 from stream.topics import KafkaTopics, missing_topics
+from stream.transport import is_open
 
 Status = Literal["ok", "warning", "failed", "invalid", "unreachable"]
 _EXIT_CODES: dict[Status, int] = {"invalid": 2, "unreachable": 3, "failed": 1}
-_LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Finding:
     detail: str
 
 
-def run_checks(path: Path | None) -> list[Finding]:
+def run_checks(path: Path | None, *, insecure: bool = False) -> list[Finding]:
     """Return one finding per thing: configuration, references, Kafka, topics, Redis."""
     try:
-        settings = load_settings(path)
+        settings = load_settings(path, insecure=insecure)
     except ConfigError as exc:
         return [Finding("configuration", "invalid", str(exc))]
     count = len(settings.models)
@@ -105,13 +105,9 @@ def _retention(settings: Settings) -> Iterator[Finding]:
 
 
 def _transport(settings: Settings) -> Iterator[Finding]:
-    """Warn about events in clear on a network, and a session timeout that has no effect."""
-    brokers = [broker.strip() for broker in settings.kafka.bootstrap_servers.split(",")]
-    protocol = settings.kafka.reveal().get("security.protocol", "plaintext").lower()
-    if "ssl" not in protocol and not all(broker.startswith(_LOOPBACK) for broker in brokers):
-        yield Finding(
-            "kafka", "warning", f"security.protocol is {protocol}: events and credentials travel in clear"
-        )
+    """Warn about what is allowed to travel in clear, and a session timeout that has no effect."""
+    if is_open(settings, "kafka"):
+        yield Finding("kafka", "warning", "insecure: who is on the way can read events and credentials")
     if (
         settings.consumer.protocol == "consumer"
         and "session_timeout_ms" in settings.consumer.model_fields_set
@@ -123,6 +119,8 @@ def _transport(settings: Settings) -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     with redis_client(settings) as client:
         facts = read_facts(settings, client)
+    if is_open(settings, "redis"):
+        yield Finding("redis", "warning", "insecure: who is on the way can read and write the state")
     refusals = facts.refusals()
     for refusal in refusals:
         yield Finding("redis", "failed", f"it {refusal}")

@@ -17,6 +17,7 @@ from stream.errors import ConfigError
 from stream.settings.configuration import Settings
 from stream.settings.masking import MASK, is_secret
 from stream.settings.tree import nearest
+from stream.transport import require_private
 
 CLIENT_ID: Final = "driftstream"
 
@@ -31,7 +32,8 @@ _PRODUCER_ONLY = re.compile(
 _COMMON: Final = (
     "bootstrap.servers", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username",
     "sasl.password", "sasl.oauthbearer.method", "sasl.oauthbearer.client.id", "sasl.oauthbearer.scope",
-    "sasl.oauthbearer.client.secret", "sasl.oauthbearer.token.endpoint.url", "ssl.ca.location", "ssl.ca.pem",
+    "sasl.oauthbearer.client.secret", "sasl.oauthbearer.token.endpoint.url", "https.ca.location",
+    "ssl.ca.location", "ssl.ca.pem",
     "ssl.certificate.location", "ssl.certificate.pem", "ssl.key.location", "ssl.key.pem", "ssl.key.password",
     "ssl.keystore.location", "ssl.keystore.password", "ssl.endpoint.identification.algorithm",
     "enable.ssl.certificate.verification", "client.id", "client.rack", "client.dns.lookup",
@@ -132,5 +134,6 @@ def refused(settings: Settings, error: Exception) -> ConfigError:
 
 
 def _properties(settings: Settings, *, without: re.Pattern[str]) -> dict[str, str]:
-    """Return the user's properties except those of the other kind of client."""
+    """Return the user's properties except those of the other kind of client, for a link that may be used."""
+    require_private(settings, "kafka")
     return {name: value for name, value in settings.kafka.reveal().items() if not without.match(name)}

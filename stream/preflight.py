@@ -19,7 +19,9 @@ from stream.errors import ConfigError, DependencyError
 from stream.redis_facts import RedisFacts
 from stream.settings.configuration import Settings
 from stream.settings.masking import mask_url
+from stream.settings.sections import RedisSettings
 from stream.topics import KafkaTopics, missing_topics
+from stream.transport import require_private
 
 _log = logging.getLogger(__name__)
 
@@ -89,8 +91,9 @@ def redis_client(settings: Settings, *, timeout_s: float = 5.0) -> Redis:
     Raises
     ------
     ConfigError
-        The address cannot be read.
+        The address cannot be read, or leads to another machine in clear.
     """
+    require_private(settings, "redis")
     password = settings.redis.password
     try:
         return Redis.from_url(
@@ -100,12 +103,19 @@ def redis_client(settings: Settings, *, timeout_s: float = 5.0) -> Redis:
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             client_name="driftstream",
+            **_tls(settings.redis),
         )
     except (ValueError, TypeError, RedisError) as exc:
         place = settings.where("redis", "url")
         form = "redis://USER:PASSWORD@HOST:PORT/DATABASE"
         # The reason is left out: it may quote a password that stands where the port belongs.
         raise ConfigError(f"{place}: redis.url {_address(settings)} cannot be read; write {form}") from exc
+
+
+def _tls(redis: RedisSettings) -> dict[str, str]:
+    """Return what the ``redis`` section says of TLS, in redis-py's words; its names in the URL win."""
+    files = {"ssl_ca_certs": redis.ca, "ssl_certfile": redis.certificate, "ssl_keyfile": redis.key}
+    return {name: str(path) for name, path in files.items() if path is not None}
 
 
 def read_facts(settings: Settings, client: Redis) -> RedisFacts:

@@ -4,11 +4,14 @@ Small on purpose: GET only, no state, loopback unless told otherwise. Every conn
 limit, so one slow reader delays nobody; the number of connections is bounded, so many slow readers cost a
 bounded number of threads. The exposition is rendered at most once per :data:`REUSE_SECONDS`, whatever the
 number of scrapers, so that scraping cannot take the processor from the ingest.
+
+``/metrics`` can ask for a bearer token; the two health checks, which say one word, never do: probes have none.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
 import logging
 import socket
 import sys
@@ -90,6 +93,23 @@ class _Exposition:
         return body, content_type
 
 
+@dataclass(frozen=True)
+class _Pages:
+    """What is served; ``token`` is what ``/metrics`` asks for, None = nothing."""
+
+    exposition: _Exposition
+    checks: dict[str, Check]
+    token: str | None = field(repr=False)
+
+    def admits(self, authorization: str) -> bool:
+        """Whether an ``Authorization`` header opens ``/metrics``; in a time that tells nothing of the token."""
+        if self.token is None:
+            return True
+        scheme, _, given = authorization.partition(" ")
+        same = hmac.compare_digest(given.strip().encode(), self.token.encode())
+        return same and scheme.lower() == "bearer"
+
+
 class _Server(ThreadingTCPServer):
     """One thread a connection, at most ``MAX_CONNECTIONS`` of them; more are closed at once."""
 
@@ -97,10 +117,9 @@ class _Server(ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], exposition: _Exposition, checks: dict[str, Check]) -> None:
+    def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.exposition = exposition
-        self.checks = checks
+        self.pages = pages
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(address, _Request)
 
@@ -133,12 +152,16 @@ class _Request(BaseHTTPRequestHandler):
     timeout = TIMEOUT_SECONDS
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            body, content_type = self.server.exposition.render(self.headers.get("Accept", ""))
+        path, pages = self.path.partition("?")[0], self.server.pages
+        if path == "/metrics" and not pages.admits(self.headers.get("Authorization", "")):
+            self._answer(
+                HTTPStatus.UNAUTHORIZED, b"metrics.token is asked for: Authorization: Bearer\n", _TEXT
+            )
+        elif path == "/metrics":
+            body, content_type = pages.exposition.render(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, body, content_type)
-        elif path in self.server.checks:
-            ok, detail = _checked(path, self.server.checks[path])
+        elif path in pages.checks:
+            ok, detail = _checked(path, pages.checks[path])
             status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, f"{detail}\n".encode(), _TEXT)
         else:
@@ -163,6 +186,8 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET")
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Bearer realm="driftstream"')
         self.end_headers()
         self.wfile.write(body)
 
@@ -178,12 +203,12 @@ def _checked(path: str, check: Check) -> tuple[bool, str]:
         return False, f"{path} could not be checked: {type(exc).__name__}"
 
 
-def _listen(host: str, port: int, exposition: _Exposition, checks: dict[str, Check]) -> _Server:
+def _listen(host: str, port: int, pages: _Pages) -> _Server:
     try:
-        return _Server((host, port), exposition, checks)
+        return _Server((host, port), pages)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE and port != 0:
-            return _Server((host, 0), exposition, checks)
+            return _Server((host, 0), pages)
         remedy = "set metrics.host to an address of this machine and metrics.port to a free port above 1023"
         raise ConfigError(f"metrics: cannot listen on {host}:{port} ({exc.strerror}); {remedy}") from exc
 
@@ -196,6 +221,7 @@ def serve(
     readyz: Check,
     host: str = "127.0.0.1",
     port: int = 9464,
+    token: str | None = None,
     reuse_seconds: float = REUSE_SECONDS,
 ) -> Iterator[Endpoint]:
     """Serve until the context ends; give where.
@@ -210,6 +236,8 @@ def serve(
     livez, readyz
         Asked on every request, from another thread: ``(ok, detail)``. Not ok, or an exception, answers 503.
         ``readyz`` is asked before each rendering of ``/metrics`` too.
+    token
+        What a scraper of ``/metrics`` must send as ``Authorization: Bearer``; None = nothing.
     reuse_seconds
         For how long a rendered exposition is given to further scrapes; 0 renders each time.
 
@@ -219,7 +247,7 @@ def serve(
         ``host`` is not an address of this machine, or the port may not be bound.
     """
     checks = {"/livez": livez, "/readyz": readyz}
-    server = _listen(host, port, _Exposition(registry, readyz, reuse_seconds), checks)
+    server = _listen(host, port, _Pages(_Exposition(registry, readyz, reuse_seconds), checks, token))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="driftstream-web", daemon=True)
     thread.start()
     try:

@@ -52,6 +52,7 @@ from stream.settings.configuration import Settings
 from stream.settings.environment import read_environment
 from stream.sinks import KafkaSink
 from stream.store_redis import RedisStore
+from stream.transport import require_private
 from stream.web import serve
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class Worker:
         crash_points.arm(read_environment())
         require_redis(self.settings).close()
         partitions = require_topics(self.settings)
+        require_private(self.settings, "metrics")
         signal.signal(signal.SIGTERM, self._signalled)
         signal.signal(signal.SIGINT, self._signalled)
         endpoint = serve(
@@ -136,6 +138,7 @@ class Worker:
             readyz=self.readyz,
             host=self.settings.metrics.host,
             port=self.settings.metrics.port,
+            token=self._token(),
         )
         panes_partitions = partitions[self.settings.topics.panes]
         with (
@@ -152,6 +155,10 @@ class Worker:
         if self.health.failure is not None:
             raise self.health.failure
         log.info("worker stopped")
+
+    def _token(self) -> str | None:
+        token = self.settings.metrics.token
+        return None if token is None else token.get_secret_value()
 
     def _about(self, port: int) -> dict[str, str]:
         return {

@@ -6,10 +6,12 @@ from dataclasses import asdict
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 
 
-def check(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
+def check(
+    config: ConfigOption = None, *, insecure: InsecureOption = False, output: OutputOption = Output.TEXT
+) -> None:
     """Check configuration, Kafka and Redis; change nothing.
 
     Exits with 0 when a worker could start, 1 when something is not as it needs it, 2 when the configuration
@@ -17,7 +19,7 @@ def check(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> No
     """
     from stream.check import exit_code, run_checks
 
-    findings = run_checks(config)
+    findings = run_checks(config, insecure=insecure)
     code = exit_code(findings)
     if output is Output.JSON:
         print_json({"ok": code == 0, "exit_code": code, "checks": [asdict(finding) for finding in findings]})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 
 app = typer.Typer(help="Show and check the configuration.", no_args_is_help=True)
 
@@ -61,13 +61,18 @@ def show(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> Non
 
 
 @app.command()
-def validate(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
+def validate(
+    config: ConfigOption = None, *, insecure: InsecureOption = False, output: OutputOption = Output.TEXT
+) -> None:
     """Check the configuration and its references; connect to nothing."""
     from stream.kafka_config import validate_kafka
     from stream.settings.configuration import load_settings
+    from stream.transport import require_private
 
-    settings = load_settings(config)
+    settings = load_settings(config, insecure=insecure)
     validate_kafka(settings)
+    require_private(settings, "redis")
+    require_private(settings, "metrics")
     references = settings.references()
     if output is Output.JSON:
         found = [{"model": model, "version": version} for model, version in references]

@@ -12,6 +12,7 @@ from stream.errors import ConfigError, DependencyError
 from stream.kafka_config import producer_config, validate_kafka
 from stream.row_events import Record, Source
 from stream.settings.configuration import DEFAULT_FILE, load_settings
+from stream.transport import require_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,14 +33,20 @@ class Target:
 
     @classmethod
     def of(
-        cls, config: Path | None, servers: str | None, topic: str | None, labels_topic: str | None
+        cls,
+        config: Path | None,
+        servers: str | None,
+        topic: str | None,
+        labels_topic: str | None,
+        *,
+        insecure: bool = False,
     ) -> Target:
         """Take the brokers from ``--bootstrap-servers``, else from the configuration file.
 
         Raises
         ------
         ConfigError
-            If neither says where Kafka is.
+            If neither says where Kafka is, or the way there is in clear and that is not allowed.
         """
         properties: dict[str, Any] = {}
         if config is not None or servers is None:
@@ -48,11 +55,15 @@ class Target:
                     "no Kafka to send to: give --bootstrap-servers HOST:PORT, or --config FILE "
                     f"(there is no {DEFAULT_FILE} here)"
                 )
-            settings = load_settings(config)
+            settings = load_settings(config, insecure=insecure)
+            if servers is not None:
+                settings = settings.reached_at(servers)
             validate_kafka(settings)
             properties = producer_config(settings)
             topic, labels_topic = topic or settings.topics.inference, labels_topic or settings.topics.labels
-        if servers is not None:
+        elif servers is not None:
+            if not insecure:
+                require_loopback(servers)
             properties["bootstrap.servers"] = servers
         topics: dict[Source, str] = {"inference": topic or "inference"}
         if labels_topic is not None:

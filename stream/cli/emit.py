@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 from stream.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def emit(
     features: Annotated[str | None, typer.Option(help="a,b: feature columns; default all others.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     start: Annotated[str | None, typer.Option(help="Event time of the first row (RFC 3339).")] = None,
+    insecure: InsecureOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Send the rows of FILE to Kafka as inference events (and, with --label, label events).
@@ -70,7 +71,7 @@ def emit(
     rows_per_second = pacing.rows_per_second(rate, speedup)
     now_ms = time.time_ns() // 1_000_000
     times = pacing.event_times(table, rate, timestamp=timestamp, start=start, now_ms=now_ms)
-    target = Target.of(config, bootstrap_servers, topic, labels_topic)
+    target = Target.of(config, bootstrap_servers, topic, labels_topic, insecure=insecure)
     if label is None:
         target = target.without_labels()
     elif "labels" not in target.topics:

@@ -28,6 +28,13 @@ ConfigOption = Annotated[
         show_default="driftstream.yaml",
     ),
 ]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Allow Kafka, Redis and metrics in clear to other machines; also DRIFTSTREAM_INSECURE=true.",
+    ),
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Answer for people or for machines.")]
 
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
     from stream.settings.configuration import Settings
     from stream.status import Status
 
 
-def status(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
+def status(
+    config: ConfigOption = None, *, insecure: InsecureOption = False, output: OutputOption = Output.TEXT
+) -> None:
     """Show workers, input partitions, verdicts, incidents, performance, and models that nobody configured.
 
     Reads Redis, and the end offsets from Kafka: without Kafka lags are unknown. Changes nothing. Exits with 3
@@ -23,7 +25,7 @@ def status(config: ConfigOption = None, output: OutputOption = Output.TEXT) -> N
     from stream.cli.status_output import as_text
     from stream.settings.configuration import load_settings
 
-    found = _read(load_settings(config))
+    found = _read(load_settings(config, insecure=insecure))
     if output is Output.JSON:
         print_json(_plain(found))
     else:

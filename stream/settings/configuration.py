@@ -26,7 +26,7 @@ from stream.errors import ConfigError
 from stream.settings.budget import AlarmBudget
 from stream.settings.config_errors import Origins, dotted, explain, listed
 from stream.settings.config_file import ConfigDocument, read_config
-from stream.settings.environment import Override, read_environment, read_overrides
+from stream.settings.environment import INSECURE, Override, read_environment, read_overrides
 from stream.settings.kafka_properties import KafkaProperties
 from stream.settings.label_sections import LabelSettings, PrivacySettings
 from stream.settings.section import Section
@@ -42,6 +42,7 @@ from stream.settings.sections import (
     TimeSettings,
     TopicSettings,
 )
+from stream.settings.security_section import LINKS, SecuritySettings, links_of
 from stream.settings.tree import did_you_mean, setting_tree
 from stream.settings.units import format_duration
 
@@ -106,6 +107,9 @@ class Settings(Section):
     limits: LimitSettings = Field(default=LimitSettings(), description="bounds on events")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Prometheus endpoint")
     alerts: AlertSettings = Field(default=AlertSettings(), description="incidents")
+    security: SecuritySettings = Field(
+        default=SecuritySettings(), description="what may travel in clear to another machine"
+    )
     privacy: PrivacySettings = Field(default=PrivacySettings(), description="what stands for ids")
     defaults: ModelDefaults = Field(default=ModelDefaults(), description="what holds for every model")
     models: dict[Annotated[str, AfterValidator(_model_name)], ModelSettings] = Field(
@@ -148,6 +152,11 @@ class Settings(Section):
         if spec.window_ms > MOST_PANES * spec.slide_ms:
             raise ConfigError(self._too_fine(spec))
         return self._taught(spec)
+
+    def reached_at(self, servers: str) -> Settings:
+        """The same with other ``bootstrap.servers``."""
+        kafka = KafkaProperties.model_validate({**self.kafka.reveal(), "bootstrap.servers": servers})
+        return self.model_copy(update={"kafka": kafka})
 
     def references(self) -> dict[tuple[str, str], Reference]:
         """Load every reference file: (model, version) -> Reference, in the order of the configuration.
@@ -247,7 +256,9 @@ class Settings(Section):
 SETTING_TREE = setting_tree(Settings)
 
 
-def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    path: Path | None = None, environ: Mapping[str, str] | None = None, *, insecure: bool = False
+) -> Settings:
     """Return the configuration of a file (``driftstream.yaml`` unless given) and the environment.
 
     Parameters
@@ -256,6 +267,9 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
         The file; paths in it are relative to its directory.
     environ
         Variables to use instead of those of this process.
+    insecure
+        Take ``security.insecure`` as ``true``: the option ``--insecure``; ``DRIFTSTREAM_INSECURE`` adds to
+        what the file says too.
 
     Raises
     ------
@@ -270,7 +284,11 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     variables = read_environment() if environ is None else environ
     overrides = read_overrides(variables, SETTING_TREE, document.values)
     origins = Origins(document.path, document.lines, {item.path: item.name for item in overrides})
-    return _settings(_overlaid(document, overrides), document.path.parent, origins)
+    settings = _settings(_overlaid(document, overrides), document.path.parent, origins)
+    allowed = LINKS if insecure else links_of(INSECURE, variables.get(INSECURE, ""))
+    return settings.model_copy(
+        update={"security": SecuritySettings(insecure=(*settings.security.insecure, *allowed))}
+    )
 
 
 def parse_settings(values: Mapping[str, Any], directory: Path = Path()) -> Settings:

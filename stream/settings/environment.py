@@ -20,7 +20,8 @@ from stream.settings.config_file import SettingPath
 from stream.settings.tree import Branch, nearest
 
 PREFIX = "DRIFTSTREAM_"
-COMMAND_LINE = frozenset({"DRIFTSTREAM_CONFIG", "DRIFTSTREAM_LOG_LEVEL", "DRIFTSTREAM_LOG_FORMAT"})
+INSECURE = "DRIFTSTREAM_INSECURE"
+COMMAND_LINE = frozenset({"DRIFTSTREAM_CONFIG", INSECURE, "DRIFTSTREAM_LOG_LEVEL", "DRIFTSTREAM_LOG_FORMAT"})
 """Variables that stand for options of the command line, not for settings."""
 TESTS = frozenset({"DRIFTSTREAM_CRASH_AT", "DRIFTSTREAM_UNDER_TEST"})
 """Variables of :mod:`stream.crash_points`."""

@@ -69,7 +69,7 @@ Every setting has a variable: `DRIFTSTREAM_`, then its path in upper case with `
 `DRIFTSTREAM_MODELS__LOAN_APPROVAL__WINDOW` is the window of `loan-approval`. The same name with `_FILE` at
 its end names a file that holds the value: use it for passwords. Lists are separated by commas, an empty value
 is null. The environment wins over the file, and a variable that sets nothing is an error.
-`DRIFTSTREAM_CONFIG`, `DRIFTSTREAM_LOG_LEVEL` and `DRIFTSTREAM_LOG_FORMAT` are
+`DRIFTSTREAM_CONFIG`, `DRIFTSTREAM_INSECURE`, `DRIFTSTREAM_LOG_LEVEL` and `DRIFTSTREAM_LOG_FORMAT` are
 the options of those names.
 """
 

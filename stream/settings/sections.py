@@ -15,7 +15,16 @@ from stream.settings.budget import Budget
 from stream.settings.label_sections import LabelSettings, ModelLabelSettings, Segments, Values, check_strata
 from stream.settings.section import Section
 from stream.settings.units import ByteSize, DurationMs, SpanMs
-from stream.settings.value_types import Count, EmptyIsNone, KeyPrefix, Port, RedisUrl, ReferencePaths, Topic
+from stream.settings.value_types import (
+    Count,
+    EmptyIsNone,
+    FilePath,
+    KeyPrefix,
+    Port,
+    RedisUrl,
+    ReferencePaths,
+    Topic,
+)
 
 EarlierPeriod = Literal["yesterday", "last_week"]
 _SECOND, _MINUTE, _HOUR, _MIB = 1000, 60_000, 3_600_000, 2**20
@@ -29,6 +38,13 @@ class RedisSettings(Section):
         default=None,
         description="password, when it is not in the URL; best given by DRIFTSTREAM_REDIS__PASSWORD_FILE",
     )
+    ca: FilePath = Field(
+        default=None, description="certificates of the authority that signed Redis's, for rediss://; PEM"
+    )
+    certificate: FilePath = Field(
+        default=None, description="our own certificate, where Redis asks for one; PEM"
+    )
+    key: FilePath = Field(default=None, description="private key of our certificate; PEM")
     prefix: KeyPrefix = Field(default="ds", description="first part of every key")
 
 
@@ -168,6 +184,12 @@ class MetricsSettings(Section):
     port: Port = Field(default=9464, description="port; 0 takes a free one")
     top_features: Count = Field(
         default=50, description="features with series of their own per model, the rest is `__other__`"
+    )
+    token: Annotated[SecretStr | None, EmptyIsNone] = Field(
+        default=None,
+        min_length=16,
+        description="bearer token that /metrics asks for; needed where host is not loopback; "
+        "best given by DRIFTSTREAM_METRICS__TOKEN_FILE",
     )
 
 

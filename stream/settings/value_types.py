@@ -61,6 +61,7 @@ Count = Annotated[int, Field(ge=1), BeforeValidator(_not_bool)]
 Topic = Annotated[str, AfterValidator(_topic)]
 KeyPrefix = Annotated[str, AfterValidator(_prefix)]
 RedisUrl = Annotated[SecretUrl, AfterValidator(_redis_url), WithJsonSchema({"type": "string"})]
+FilePath = Annotated[Annotated[Path, AfterValidator(_absolute)] | None, EmptyIsNone]
 ReferencePath = Annotated[Path, AfterValidator(_absolute)]
 ReferencePaths = Annotated[
     tuple[ReferencePath, ...],

@@ -52,7 +52,7 @@ def test_a_port_that_is_not_kafka_ends_within_the_timeout(silent_port: int) -> N
 
 def test_a_kafka_typo_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'security.protocol'"):
-        require_kafka(settings_of({"bootstrap.servers": "h", "security.protcol": "ssl"}))
+        require_kafka(settings_of({"bootstrap.servers": "127.0.0.1", "security.protcol": "ssl"}))
 
 
 def test_a_refused_redis_connection_is_one_line_with_the_reason() -> None:

@@ -143,7 +143,7 @@ def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import stream.check
 
-    def interrupted(path: Path | None) -> list[stream.check.Finding]:
+    def interrupted(path: Path | None, *, insecure: bool) -> list[stream.check.Finding]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stream.check, "run_checks", interrupted)
@@ -155,7 +155,7 @@ def test_an_unexpected_error_shows_its_traceback_and_ends_with_1(
 ) -> None:
     import stream.check
 
-    def broken(path: Path | None) -> list[stream.check.Finding]:
+    def broken(path: Path | None, *, insecure: bool) -> list[stream.check.Finding]:
         raise ZeroDivisionError("by design")
 
     monkeypatch.setattr(stream.check, "run_checks", broken)

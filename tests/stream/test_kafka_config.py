@@ -10,8 +10,8 @@ from stream.settings.configuration import Settings, parse_settings
 
 
 def settings_of(kafka: dict[str, Any] | None = None, **sections: Any) -> Settings:
-    kafka = {"bootstrap.servers": "b:9092", **(kafka or {})}
-    return parse_settings({"kafka": kafka, "redis": {"url": "redis://h/0"}, **sections})
+    kafka = {"bootstrap.servers": "127.0.0.1:9092", **(kafka or {})}
+    return parse_settings({"kafka": kafka, "redis": {"url": "redis://127.0.0.1/0"}, **sections})
 
 
 def test_the_consumer_never_commits_or_resets_by_itself() -> None:
