@@ -110,6 +110,8 @@ class Scores:
         self._weights = np.concatenate([*polynomials, np.empty((0, binning.width))])
         self._smooth = np.flatnonzero(self.cell < 0)
         self._hits = np.flatnonzero(self.cell >= 0)
+        self._smooth_owner = self.owner[self._smooth]
+        self._hit_cell = self.owner[self._hits] * binning.width + self.cell[self._hits]
         self.share = np.zeros(self.owner.size)
         self.scale = np.ones(self.owner.size)
         self.reference = self.sums(cells)
@@ -133,15 +135,15 @@ class Scores:
 
     def sums(self, cells: NDArray[np.int64]) -> Sums:
         """Sum the scores of counts ``(d, K)``: polynomials over rows with a value, else over all."""
-        width = self.binning.width - len(SPECIAL_CELLS)
-        total, n = np.empty(self.owner.size), np.empty(self.owner.size)
         smooth, hits = self._smooth, self._hits
-        values = cells[self.owner[smooth]]
+        rows = cells.sum(axis=1)
+        special = cells[:, self.binning.width - len(SPECIAL_CELLS) :].sum(axis=1)
+        total, n = np.empty(self.owner.size), rows[self.owner].astype(np.float64)
         # einsum adds in a fixed order, where a matrix product may not.
-        total[smooth] = np.einsum("pk,pk->p", values.astype(np.float64), self._weights)
-        n[smooth] = values[:, :width].sum(axis=1)
-        total[hits] = cells[self.owner[hits], self.cell[hits]]
-        n[hits] = cells.sum(axis=1)[self.owner[hits]]
+        values = cells.astype(np.float64)[self._smooth_owner]
+        total[smooth] = np.einsum("pk,pk->p", values, self._weights)
+        n[smooth] = (rows - special)[self._smooth_owner]
+        total[hits] = cells.ravel()[self._hit_cell]
         return Sums(total, n)
 
     def weights(self, components: NDArray[np.intp]) -> Floats:
@@ -151,18 +153,28 @@ class Scores:
 
     def effects(self, sums: Sums) -> Floats:
         """Return the mean score per component in units of the reference's spread; 0 without rows."""
-        mean = np.divide(
-            sums.total, sums.n, out=np.broadcast_to(self.share, sums.n.shape).copy(), where=sums.n > 0
-        )
+        if sums.n.min(initial=1.0) > 0:
+            mean = sums.total / sums.n
+        else:
+            share = np.broadcast_to(self.share, sums.n.shape).copy()
+            mean = np.divide(sums.total, sums.n, out=share, where=sums.n > 0)
         effect: Floats = (mean - self.share) / self.scale
         return effect
 
     def name(self, component: int) -> str:
         """Say what a component watches: ``location``, ..., or the label of its cell."""
-        j, cell = int(self.owner[component]), int(self.cell[component])
-        if cell >= 0:
-            return self.binning.cell_labels(self.binning.names[j])[cell]
-        return DEGREES[component - int(np.searchsorted(self.owner, j))]
+        return self.component_names[component]
+
+    @cached_property
+    def component_names(self) -> tuple[str, ...]:
+        """What :meth:`name` says of every component."""
+        names: list[str] = []
+        first = np.cumsum([0, *self.per_column])
+        for j, column in enumerate(self.binning.names):
+            labels = self.binning.cell_labels(column)
+            cells = self.cell[first[j] : first[j + 1]].tolist()
+            names += [labels[cell] if cell >= 0 else DEGREES[i] for i, cell in enumerate(cells)]
+        return tuple(names)
 
 
 def _value_shares(binning: Binning, cells: NDArray[np.int64]) -> Floats:

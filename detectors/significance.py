@@ -17,11 +17,8 @@ def normal_tail(z: ArrayLike) -> Floats:
 
 def student_tail(t: ArrayLike, dof: ArrayLike) -> Floats:
     """Two-sided tail probability of Student's t; infinite ``dof`` is the normal."""
-    t, dof = np.broadcast_arrays(np.abs(np.asarray(t, dtype=np.float64)), np.asarray(dof, dtype=np.float64))
-    finite = np.isfinite(dof)
-    tail: Floats = np.array(normal_tail(t))
-    tail[finite] = 2.0 * stdtr(dof[finite], -t[finite])
-    return tail
+    t, dof = _alike(t, dof)
+    return _tail(np.abs(t), dof, _finite(dof))
 
 
 def interval_tail(near: ArrayLike, far: ArrayLike, dof: ArrayLike) -> Floats:
@@ -31,28 +28,56 @@ def interval_tail(near: ArrayLike, far: ArrayLike, dof: ArrayLike) -> Floats:
     side of zero (Hodges & Lehmann 1954). ``near`` and ``far`` are the two distances in standard errors;
     where nothing is tolerated they are equal, and this is :func:`student_tail`.
     """
-    tail: Floats = 0.5 * (student_tail(near, dof) + student_tail(far, dof))
+    near, far, dof = _alike(near, far, dof)
+    finite = _finite(dof)
+    tail: Floats = 0.5 * (_tail(np.abs(near), dof, finite) + _tail(np.abs(far), dof, finite))
     return tail
 
 
 def interval_critical(p: Floats, width: Floats, dof: Floats) -> Floats:
     """Return the ``near`` with :func:`interval_tail` ``p`` where ``far`` is ``width`` more."""
-    near = critical_value(p, dof)
+    p, width, dof = _alike(p, width, dof)
+    finite = _finite(dof)
+    near = _critical(p / 2.0, dof, finite)
     for _ in range(3):
-        both = student_tail(near, dof)
-        one_sided = np.divide(
-            both, both + student_tail(near + width, dof), out=np.ones_like(both), where=both > 0
-        )
-        near = critical_value(np.minimum(2.0 * p * one_sided, 1.0), dof)
+        both, other = _tail(np.abs(near), dof, finite), _tail(np.abs(near + width), dof, finite)
+        one_sided = np.divide(both, both + other, out=np.ones_like(both), where=both > 0)
+        near = _critical(np.minimum(2.0 * p * one_sided, 1.0) / 2.0, dof, finite)
     return near
 
 
 def critical_value(p: ArrayLike, dof: ArrayLike) -> Floats:
     """Return the t with two-sided tail probability ``p``: the inverse of :func:`student_tail`."""
-    p, dof = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(dof, dtype=np.float64))
+    p, dof = _alike(p, dof)
+    return _critical(p / 2.0, dof, _finite(dof))
+
+
+def _alike(*values: ArrayLike) -> list[Floats]:
+    """Return arrays of one shape: most are already, and to ask is cheaper than to broadcast."""
+    arrays = [np.asarray(value, dtype=np.float64) for value in values]
+    same = all(array.shape == arrays[0].shape for array in arrays)
+    return arrays if same else list(np.broadcast_arrays(*arrays))
+
+
+def _finite(dof: Floats) -> NDArray[np.bool_] | None:
+    """Tell where ``dof`` is finite; ``None`` where it nowhere is, as without window-to-window variation."""
     finite = np.isfinite(dof)
-    value: Floats = -ndtri(p / 2.0)
-    value[finite] = -stdtrit(dof[finite], p[finite] / 2.0)
+    return finite if finite.any() else None
+
+
+def _tail(t: Floats, dof: Floats, finite: NDArray[np.bool_] | None) -> Floats:
+    """Two-sided tail of ``t`` >= 0."""
+    tail: Floats = np.asarray(2.0 * ndtr(-t))
+    if finite is not None:
+        tail[finite] = 2.0 * stdtr(dof[finite], -t[finite])
+    return tail
+
+
+def _critical(half: Floats, dof: Floats, finite: NDArray[np.bool_] | None) -> Floats:
+    """Return the t that leaves ``half`` beyond it."""
+    value: Floats = np.asarray(-ndtri(half))
+    if finite is not None:
+        value[finite] = -stdtrit(dof[finite], half[finite])
     return value
 
 
@@ -79,7 +104,7 @@ def unskewed(z: ArrayLike, skew: ArrayLike) -> Floats:
     :math:`\frac6g\left[(1 + \tfrac{gz}2)^{1/3} - 1\right] + \frac g6`. Unlike a Cornish-Fisher expansion it
     is monotone. On the lighter tail ``z`` is returned as it is: the answer never overstates.
     """
-    z, g = np.broadcast_arrays(np.asarray(z, dtype=np.float64), np.asarray(skew, dtype=np.float64))
+    z, g = _alike(z, skew)
     heavier = z * g > 1e-9
     safe = np.where(heavier, g, 1.0)
     gamma = 6.0 / safe * (np.cbrt(1.0 + safe * np.where(heavier, z, 0.0) / 2.0) - 1.0) + safe / 6.0
@@ -98,20 +123,20 @@ def signed_root_binomial(
     ``apart`` (negative: falls short of it). Zero where a sample is empty, the correction passes the
     expectation, or the difference is between 0 and ``apart``.
     """
-    hits, rows, known, all_known, offset = np.broadcast_arrays(
-        *(np.asarray(x, dtype=np.float64) for x in (k, n, r, m, apart))
-    )
+    hits, rows, known, all_known, offset = _alike(k, n, r, m, apart)
     n1, n2 = np.maximum(rows, 1.0), np.maximum(all_known, 1.0)
     sign = np.sign(hits / n1 - known / n2)
     # A fall in hits is a rise in misses.
-    hits, known = np.where(sign < 0, rows - hits, hits), np.where(sign < 0, all_known - known, known)
+    fell = sign < 0
+    hits, known = np.where(fell, rows - hits, hits), np.where(fell, all_known - known, known)
     offset = np.maximum(offset * sign, 0.0)
     least = n1 * (known / n2 + offset)
     beyond = hits > least
     hits = np.maximum(hits - 0.5, np.minimum(least, hits))
     share = _restricted_share(hits, n1, known, n2, offset)
-    ratio = _deviance(hits, rows, share) + _deviance(known, all_known, np.maximum(share - offset, 0.0))
-    root: Floats = sign * np.sqrt(np.maximum(ratio, 0.0))
+    samples = (hits, known), (rows, all_known), (share, np.maximum(share - offset, 0.0))
+    deviance = _deviance(*(np.array(pair) for pair in samples))
+    root: Floats = sign * np.sqrt(np.maximum(deviance[0] + deviance[1], 0.0))
     return np.where((rows > 0) & (all_known > 0) & beyond, root, 0.0)
 
 

@@ -89,7 +89,7 @@ def told(verdict: Verdict) -> Any:
     plain = msgspec.to_builtins(verdict)
     for feature in plain["features"]:
         if (feature["p_value"] or 0.0) > 0.9999:
-            feature |= dict.fromkeys(("effect", "threshold", "component", "lookback"))
+            feature.update(dict.fromkeys(("effect", "threshold", "component", "lookback")))
     return rounded(plain)
 
 
