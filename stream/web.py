@@ -5,7 +5,7 @@ limit, so one slow reader delays nobody; the number of connections is bounded, s
 bounded number of threads. The exposition is rendered at most once per :data:`REUSE_SECONDS`, whatever the
 number of scrapers, so that scraping cannot take the processor from the ingest.
 
-``/metrics`` can ask for a bearer token; the two health checks, which say one word, never do: probes have none.
+``/metrics`` can ask for a bearer token; the two health checks, which say one word, never do.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _Pages:
     token: str | None = field(repr=False)
 
     def admits(self, authorization: str) -> bool:
-        """Whether an ``Authorization`` header opens ``/metrics``; in a time that tells nothing of the token."""
+        """Whether an ``Authorization`` header opens ``/metrics``; how long it takes tells nothing."""
         if self.token is None:
             return True
         scheme, _, given = authorization.partition(" ")
