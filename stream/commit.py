@@ -11,7 +11,7 @@ import msgspec
 
 from stream.counting import Delta
 from stream.crash_points import reached
-from stream.dead_letters import shortened
+from stream.dead_letter_queue import DeadLetterQueue
 from stream.errors import Fenced, OffsetMismatch
 from stream.messages import Message, home_partition, notices
 from stream.metrics import Metrics
@@ -23,7 +23,6 @@ from stream.store import PartitionCommit, PartitionStore
 from stream.windows import WindowSpec
 
 log = logging.getLogger(__name__)
-DLQ_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 10.0
 _JSON = msgspec.json.Encoder()
 
@@ -59,11 +58,11 @@ class Committer:
         self._windows = windows
         self._panes_topic = panes_topic
         self._panes_partitions = panes_partitions
-        self._dead: list[Message] = []
+        self._dead = DeadLetterQueue(sink)
 
-    def dead(self, message: Message) -> None:
-        """Hold a dead letter until the next commit, which acknowledges it first."""
-        self._dead.append(message)
+    def dead(self, letters: Iterable[Message]) -> None:
+        """Send dead letters on their way; the next commit waits for all of them first."""
+        self._dead.send(letters)
 
     def take(self, owned: OwnedPartition, delta: Delta, *, out_of_orderness_ms: int) -> None:
         """Add what a batch counted to what the partition has not committed yet, and move its watermark."""
@@ -97,11 +96,10 @@ class Committer:
         for owned in partitions:
             by_topic[owned.topic].append(owned)
         # 1. dead letters
-        if self._dead:
+        if len(self._dead):
             reached("dead_letters.before")
-            self._sink.deliver(self._dead, timeout_s=DLQ_TIMEOUT_S, shorten=shortened)
+            self._dead.confirm()
             reached("dead_letters.after")
-            self._dead = []
         # 2. predictions and labels
         if self._join is not None:
             reached("join.before")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
 from stream.assignment import Assignment
-from stream.codec import Decoder
+from stream.codec import Decoder, Rejected
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.crash_points import reached
@@ -193,21 +194,26 @@ class Ingest:
         self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
         if self._sightings is not None:
             self._sightings.take(batch, counted.deltas)
-        for refused in counted.rejected:
-            self._metrics.rejected(batch.topic, refused.reason)
-            self._committer.dead(
-                dead_letter(
-                    batch.records[refused.row],
-                    dlq_topic=batch.topic + self.spec.dlq_suffix,
-                    reason=refused.reason,
-                    detail=refused.detail,
-                )
-            )
+        self._refuse(batch, counted.rejected)
         now = monotonic_ms()
         for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
             owned.saw_records(now, newest_ms=newest_ms)
             self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
+
+    def _refuse(self, batch: TopicBatch, refused: Sequence[Rejected]) -> None:
+        """Send the rejected records of a batch to the dead-letter topic."""
+        if not refused:
+            return
+        for reason, count in Counter(each.reason for each in refused).items():
+            self._metrics.rejected(batch.topic, reason, count)
+        dlq = batch.topic + self.spec.dlq_suffix
+        self._committer.dead(
+            [
+                dead_letter(batch.records[row], dlq_topic=dlq, reason=reason, detail=detail)
+                for row, reason, detail in refused
+            ]
+        )
 
     # ---- commits out
 

@@ -1,20 +1,18 @@
 """Out of Kafka's door: produce, wait for the acknowledgement, and only then forget.
 
 A message that is committed to an outbox is produced until the broker has acknowledged it. A crash in between
-repeats it with the same id; it is never lost. Dead letters are acknowledged before their offsets commit.
+repeats it with the same id; it is never lost. Dead letters go out by :mod:`stream.dead_letter_queue`.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from stream.errors import DependencyError
 from stream.messages import Message
 from stream.store import Sequenced
 
@@ -22,8 +20,6 @@ log = logging.getLogger(__name__)
 PARTITION_UA = -1  # librdkafka's: let the partitioner choose
 
 Delivered = Callable[[KafkaError | None, object], None]
-Shorten = Callable[[Message], Message]
-Refusal = tuple[Message, KafkaError]
 
 
 class Sink(Protocol):
@@ -35,10 +31,8 @@ class Sink(Protocol):
     def poll(self) -> None:
         """Serve delivery reports."""
 
-    def deliver(
-        self, messages: Iterable[Message], *, timeout_s: float, shorten: Shorten | None = None
-    ) -> None:
-        """Take all, cut what is too large, and wait until they are safe; raise DependencyError otherwise."""
+    def wait(self, timeout_s: float) -> None:
+        """Serve delivery reports; wait for one if there is none."""
 
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
@@ -84,70 +78,9 @@ class KafkaSink:
         """Serve delivery reports; wait for one if there is none."""
         self._producer.poll(timeout_s)
 
-    def deliver(
-        self, messages: Iterable[Message], *, timeout_s: float, shorten: Shorten | None = None
-    ) -> None:
-        """Produce all and wait until every one is acknowledged.
-
-        Parameters
-        ----------
-        shorten
-            Cuts a message that is too large for its topic, which is then produced so.
-
-        Raises
-        ------
-        DependencyError
-            A message was refused, or not acknowledged in ``timeout_s``.
-        """
-        refused = self._produce_all(messages, timeout_s)
-        if shorten is not None:
-            # Kafka refuses a batch as a whole: the small ones among them go through on their own.
-            large, refused = _split_large(refused)
-            for message, error in large:
-                if self._produce_all([message], timeout_s):
-                    log.warning('shortened topic="%s" reason="%s"', message.topic, error)
-                    refused += self._produce_all([shorten(message)], timeout_s)
-        if refused:
-            message, error = refused[0]
-            raise DependencyError(f"topic {message.topic}: {len(refused)} records refused: {error.str()}")
-
-    def _produce_all(self, messages: Iterable[Message], timeout_s: float) -> list[Refusal]:
-        """Produce all and wait; those refused."""
-        refused: list[Refusal] = []
-        pending = 0
-
-        def done(message: Message) -> Delivered:
-            def report(error: KafkaError | None, _: object) -> None:
-                nonlocal pending
-                pending -= 1
-                if error is not None:
-                    refused.append((message, error))
-
-            return report
-
-        deadline = time.monotonic() + timeout_s
-        for message in messages:
-            pending += 1
-            self.produce(message, done(message))
-        while pending and time.monotonic() < deadline:
-            self._producer.poll(0.05)
-        if pending:
-            raise DependencyError(
-                f"{pending} records not acknowledged within {timeout_s:.0f} s: is Kafka up?"
-            )
-        return refused
-
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
         return int(self._producer.flush(timeout_s))
-
-
-def _split_large(refused: Iterable[Refusal]) -> tuple[list[Refusal], list[Refusal]]:
-    large: list[Refusal] = []
-    others: list[Refusal] = []
-    for each in refused:
-        (large if each[1].code() == KafkaError.MSG_SIZE_TOO_LARGE else others).append(each)
-    return large, others
 
 
 @dataclass

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from stream.messages import Message
-from stream.sinks import Delivered, Shorten
+from stream.sinks import Delivered
 
 
 class ListSink:
@@ -30,15 +28,8 @@ class ListSink:
     def poll(self) -> None:
         """Nothing is under way."""
 
-    def deliver(
-        self,
-        messages: Iterable[Message],
-        *,
-        timeout_s: float,  # noqa: ARG002  # never waits
-        shorten: Shorten | None = None,  # noqa: ARG002  # never refuses
-    ) -> None:
-        """Keep all messages."""
-        self._messages += messages
+    def wait(self, timeout_s: float) -> None:
+        """Nothing is under way."""
 
     def close(self, *, timeout_s: float) -> int:  # noqa: ARG002
         """Give up none."""

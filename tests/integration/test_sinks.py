@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,7 +8,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from stream.dead_letters import PREFIX, dead_letter
+from stream.dead_letter_queue import DeadLetterQueue
+from stream.dead_letters import PREFIX, SHORT_VALUE, dead_letter
 from stream.embedded import EmbeddedKafka
 from stream.errors import DependencyError
 from stream.messages import Message
@@ -28,6 +30,13 @@ def sink(kafka: EmbeddedKafka) -> Iterator[KafkaSink]:
     sink = KafkaSink(Producer(config))
     yield sink
     assert sink.close(timeout_s=10) == 0
+
+
+def deliver(sink: KafkaSink, messages: list[Message]) -> None:
+    queue = DeadLetterQueue(sink, timeout_s=20)
+    queue.send(messages)
+    queue.confirm()
+    assert len(queue) == 0
 
 
 def read(kafka: EmbeddedKafka, topic: str, count: int) -> list[Record]:
@@ -67,16 +76,27 @@ def test_delivered_means_readable(
 ) -> None:
     topic = make_topic("out")
     sent = [Message(topic, b"k", str(n).encode(), [("id", b"7"), ("none", None)]) for n in range(50)]
-    sink.deliver(sent, timeout_s=20)
+    deliver(sink, sent)
     records = read(kafka, topic, 50)
     assert [record.value() for record in records] == [message.value for message in sent]
     assert records[0].headers() == [("id", b"7"), ("none", None)]
 
 
-def test_what_kafka_refuses_is_an_error(sink: KafkaSink, make_topic: Callable[..., str]) -> None:
+def test_what_kafka_refuses_is_kept_until_it_takes_it(
+    kafka: EmbeddedKafka, sink: KafkaSink, make_topic: Callable[..., str]
+) -> None:
+    """Without room for even the shortened letter nothing may commit; with it all arrive, each once."""
     topic = make_topic("small", config={"max.message.bytes": "1000"})
-    with pytest.raises(DependencyError, match=topic):
-        sink.deliver([Message(topic, None, b"x" * 5_000)], timeout_s=20)
+    queue = DeadLetterQueue(sink, timeout_s=20)
+    queue.send([Message(topic, None, b"small"), Message(topic, None, random.Random(1).randbytes(20_000))])
+    with pytest.raises(DependencyError, match=f"{topic}: 1 records refused"):
+        queue.confirm()
+    assert len(queue) == 1
+    raise_limit(kafka, topic)
+    queue.confirm()
+    assert len(queue) == 0
+    sizes = sorted(len(record.value() or b"") for record in read(kafka, topic, 2))
+    assert sizes in ([5, 20_000], [5, SHORT_VALUE])
 
 
 def test_an_outbox_knows_up_to_where_it_was_delivered(
@@ -118,10 +138,10 @@ def test_a_dead_letter_keeps_bytes_key_and_headers(
     kafka: EmbeddedKafka, sink: KafkaSink, make_topic: Callable[..., str]
 ) -> None:
     topic, dlq = make_topic("in"), make_topic("in.dlq")
-    sink.deliver([Message(topic, b"\xff\xfe", b"\x00not json", [("trace", b"abc")])], timeout_s=20)
+    deliver(sink, [Message(topic, b"\xff\xfe", b"\x00not json", [("trace", b"abc")])])
     (poison,) = read(kafka, topic, 1)
     letter = dead_letter(poison, dlq_topic=dlq, reason="not_json", detail="line 1")
-    sink.deliver([letter], timeout_s=20)
+    deliver(sink, [letter])
     (dead,) = read(kafka, dlq, 1)
     assert (dead.key(), dead.value()) == (b"\xff\xfe", b"\x00not json")
     headers = dict(dead.headers() or [])
