@@ -6,26 +6,26 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from benchmarks.services import TOPIC, Services
+from benchmarks.services import Services
 from benchmarks.usage import Usage
-from benchmarks.worker_run import PATIENCE_S, ROOT
+from benchmarks.worker_run import ROOT
 from stream.embedded.process import Process
 
-
-def run_faust(services: Services, name: str, events: int) -> Usage:
-    """Let an empty Faust agent read ``events`` events of the inference topic from its start."""
-    return _run(services, name, "benchmarks.faust_agent", [str(events)])
+PATIENCE_S = 600.0
 
 
-def run_straight_line(services: Services, name: str, events: int, partitions: int) -> Usage:
-    """Let the straight-line script count the inference topic."""
-    arguments = [str(partitions), str(events), str(services.reference_path)]
-    return _run(services, name, "benchmarks.straight_line", arguments)
+def run_straight_line(services: Services, name: str, topic: str, events: int, reference: Path) -> Usage:
+    """Let the straight-line script count a topic."""
+    command = [sys.executable, "-m", "benchmarks.straight_line", services.kafka.bootstrap_servers, topic]
+    arguments = [str(services.partitions), str(events), str(reference)]
+    return Usage(**run_program(services.directory / f"{name}.json", [*command, *arguments]))
 
 
-def _run(services: Services, name: str, module: str, arguments: Sequence[str]) -> Usage:
-    """Run ``python -m module BROKER TOPIC arguments RESULT`` and read the usage it writes.
+def run_program(result: Path, command: Sequence[str], rest: Sequence[str] = ()) -> dict[str, Any]:
+    """Run ``command RESULT rest`` and return what it wrote to ``result``.
 
     Raises
     ------
@@ -33,12 +33,13 @@ def _run(services: Services, name: str, module: str, arguments: Sequence[str]) -
         The program failed or took too long.
     """
     process = Process("bench-peer", None)
-    result = services.directory / f"{name}.json"
-    command = [sys.executable, "-m", module, services.kafka.bootstrap_servers, TOPIC, *arguments, str(result)]
     try:
-        process.spawn(command, {**os.environ, "PYTHONPATH": str(ROOT)})
-        if process.wait(PATIENCE_S) != 0:
-            raise RuntimeError(f"{module} did not finish:\n{process.log_text()[-2000:]}")
-        return Usage(**json.loads(result.read_text()))
+        process.spawn([*command, str(result), *rest], {**os.environ, "PYTHONPATH": str(ROOT)})
+        code = process.wait(PATIENCE_S)
+        if code != 0:
+            ended = "took too long" if code is None else f"ended with {code}"
+            raise RuntimeError(f"{' '.join(command[:3])} {ended}:\n{process.log_text()[-2000:]}")
+        said: dict[str, Any] = json.loads(result.read_text())
+        return said
     finally:
         process.close()

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,20 @@ def peers_python(venv: Path = VENV) -> Path:
     PeersUnavailable
         uv is missing or failed.
     """
-    command = [_uv(), "sync", "--locked", "--only-group", "peers", "--python", _version(), "--no-progress"]
+    return made(
+        venv, ["sync", "--locked", "--only-group", "peers", "--python", python_version(), "--no-progress"]
+    )
+
+
+def made(venv: Path, arguments: Sequence[str]) -> Path:
+    """Let uv work on ``venv`` in ``.tools``, and return its Python.
+
+    Raises
+    ------
+    PeersUnavailable
+        uv is missing or failed.
+    """
+    command = [_uv(), *arguments]
     venv.parent.mkdir(parents=True, exist_ok=True)
     ignored = venv.parent / ".gitignore"
     if not ignored.exists():
@@ -61,7 +74,7 @@ def _uv() -> str:
     return found
 
 
-def _version() -> str:
+def python_version() -> str:
     """Return the Python to ask for: this one where the peers can run on it."""
     return ".".join(map(str, min(sys.version_info[:2], LAST_PYTHON)))
 

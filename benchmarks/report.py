@@ -1,4 +1,4 @@
-"""What a benchmark prints: a table for people on a terminal, lines or one JSON object otherwise."""
+"""What benchmarks share of their reports: medians of runs, the machine, tables, JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.usage import Usage
 
-PACKAGES = ("driftstream", "confluent-kafka", "faust-streaming", "msgspec", "numpy", "redis")
+PACKAGES = ("driftstream", "confluent-kafka", "msgspec", "numpy", "redis")
 
 
 def summary(runs: Sequence[Usage]) -> dict[str, float]:
@@ -51,47 +50,18 @@ def print_json(report: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(report) + "\n")
 
 
-def print_tables(report: Mapping[str, Any]) -> None:
-    """Write the report as tables; without a terminal they have no frames and no colours."""
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(_rates(report["results"]))
-    if report["stages"]:
-        console.print(_stages(report["stages"]))
-    where = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
-    console.print(f"{report['runs']} interleaved runs, medians; counts checked against the events.\n{where}")
-
-
-def _rates(results: Mapping[str, Mapping[str, float]]) -> Table:
-    table = _table(
-        "way", "events/s per core", "events/s wall", "CPU ns/event", "spread", "peak MiB", "x Faust"
-    )
-    for name, row in results.items():
-        table.add_row(
-            name,
-            f"{row['events_per_core_second']:,.0f}",
-            f"{row['events_per_second']:,.0f}",
-            f"{row['cpu_ns_per_event']:,.0f}",
-            f"{row['spread']:.0%}",
-            f"{row['peak_rss_mib']:.0f}",
-            f"{row['ratio']:.1f}",
-        )
-    return table
-
-
-def _stages(stages: Mapping[str, float]) -> Table:
-    table = _table("stage", "CPU ns/event", "share")
-    total = sum(stages.values())
-    for name, ns in stages.items():
-        table.add_row(name, f"{ns:,.0f}", f"{ns / total:.0%}")
-    return table
-
-
-def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=None) if not sys.stdout.isatty() else Table()
-    table.add_column(first)
+def table(first: str, *numbers: str) -> Table:
+    """Return a table with a column of names and columns of numbers; no frame without a terminal."""
+    empty = Table(box=None) if not sys.stdout.isatty() else Table()
+    empty.add_column(first)
     for name in numbers:
-        table.add_column(name, justify="right")
-    return table
+        empty.add_column(name, justify="right")
+    return empty
+
+
+def machine_line(report: Mapping[str, Any]) -> str:
+    """Return what the numbers were measured on, on one line."""
+    return ", ".join(f"{name} {value}" for name, value in report["machine"].items())
 
 
 def _cpu_name() -> str:

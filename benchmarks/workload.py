@@ -1,14 +1,14 @@
 """Workload W: inference events of a loan-approval model, about 475 bytes of JSON each, and their reference.
 
 16 numeric and 4 categorical features, 1 % of their values null and 0.5 % absent, a prediction, a score, a
-segment and a latency; 333 events a second of event time, up to 200 ms out of order. Deterministic.
+segment and a latency; 333 events a second of event time, up to 200 ms out of order. Deterministic. Rows are
+made up to a number and then used again, with ids and times of their own.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,10 +23,13 @@ START_MS = 1_760_000_000_000 // 60_000 * 60_000
 STEP_MS, JITTER_MS = 3, 200
 NULL_SHARE, ABSENT_SHARE = 0.010, 0.005
 REFERENCE_ROWS, REFERENCE_WINDOW_ROWS = 20_000, 1_000
+MOST_VALUES = 2_000_000
 CHANNELS = ("web", "app", "branch")
 _SEED = 20_251_009
+_ID, _TS, _MODEL = "%(id)s", msgspec.Raw(b"%(ts)d"), "%(model)s"
 
 Draw = Callable[[Generator, int], NDArray[Any]]
+Columns = dict[str, list[Any]]
 
 NUMERIC: dict[str, tuple[int, Draw]] = {  # name: decimals, distribution
     "age": (0, lambda r, n: r.normal(41, 12, n).clip(18, 90)),
@@ -57,73 +60,149 @@ CATEGORICAL: dict[str, tuple[str, ...]] = {
     "sector": tuple(f"s{number:02d}" for number in range(24)),
     "state": tuple(_STATES.split()),
 }
+FEATURES = (*NUMERIC, *CATEGORICAL)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a workload differs from W.
+
+    Parameters
+    ----------
+    copies
+        How often each of the 20 features is there, under a name and with values of its own.
+    shuffled
+        Keys in another order in every row, of the event and of its features.
+    models
+        Models in turns, each of them as busy as W is.
+    """
+
+    copies: int = 1
+    shuffled: bool = False
+    models: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models."""
+        return [MODEL] if self.models == 1 else [f"{MODEL}-{number}" for number in range(self.models)]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """``values`` are the events as bytes, ``ids`` their keys; ``columns`` and ``ts_ms`` what they say."""
+    """``values`` are the events as bytes, ``ids`` their keys.
+
+    ``columns`` are the rows that they are made of: event ``i`` says what row ``rows[i]`` does, of model
+    ``models[model[i]]``. Where ``dead`` is true the value is no event.
+    """
 
     ids: list[str]
     values: list[bytes]
     ts_ms: NDArray[np.int64]
-    columns: dict[str, list[Any]]
+    columns: Columns
+    rows: NDArray[np.intp]
+    models: list[str]
+    model: NDArray[np.intp]
+    dead: NDArray[np.bool_]
+
+    def first(self, events: int) -> Workload:
+        """Return the first ``events`` events."""
+        cut = slice(events)
+        return replace(
+            self,
+            ids=self.ids[cut],
+            values=self.values[cut],
+            ts_ms=self.ts_ms[cut],
+            rows=self.rows[cut],
+            model=self.model[cut],
+            dead=self.dead[cut],
+        )
 
 
-def workload(events: int) -> Workload:
-    """Return the first ``events`` events of W."""
-    columns = _columns(events, stream=1)
+def workload(events: int, shape: Shape = Shape()) -> Workload:
+    """Return the first ``events`` events of W, or of a workload of another shape."""
+    distinct = min(events, MOST_VALUES // (len(FEATURES) * shape.copies))
+    columns = _columns(distinct, stream=1, copies=shape.copies)
     random = np.random.default_rng([_SEED, 2])
-    absent = random.random((events, len(NUMERIC) + len(CATEGORICAL))) < ABSENT_SHARE
-    latency = np.round(random.lognormal(2.2, 0.4, events), 1).tolist()
-    ts_ms = START_MS + np.arange(events) * STEP_MS + random.integers(0, JITTER_MS, events)
-    ids = [str(uuid.UUID(bytes=random.bytes(16), version=4)) for _ in range(events)]
-    names = [*NUMERIC, *CATEGORICAL]
+    templates = _templates(columns, random, shuffled=shape.shuffled)
+    number = np.arange(events)
+    ts_ms = START_MS + number // shape.models * STEP_MS + random.integers(0, JITTER_MS, events)
+    ids = _ids(random, events)
+    names = [name.encode() for name in shape.names]
+    rows, model = number % distinct, number % shape.models
+    values = [
+        templates[row] % {b"id": key.encode(), b"ts": ts, b"model": names[at]}
+        for row, key, ts, at in zip(rows.tolist(), ids, ts_ms.tolist(), model.tolist(), strict=True)
+    ]
+    return Workload(ids, values, ts_ms, columns, rows, shape.names, model, np.zeros(events, np.bool_))
+
+
+def reference(copies: int = 1, model: str = MODEL) -> Reference:
+    """Return the reference of W: other events from the same distributions, with their labels."""
+    columns = _columns(REFERENCE_ROWS, stream=0, copies=copies)
+    random = np.random.default_rng([_SEED, 4])
+    columns["label"] = (random.random(REFERENCE_ROWS) < np.array(columns["score"])).astype(np.int64).tolist()
+    return Reference.build(
+        columns,
+        window_rows=REFERENCE_WINDOW_ROWS,
+        prediction="prediction",
+        label="label",
+        model=model,
+        version=VERSION,
+    )
+
+
+def _ids(random: Generator, events: int) -> list[str]:
+    """Random version 4 UUIDs."""
+    digits = random.bytes(16 * events).hex()
+    starts = range(0, len(digits), 32)
+    return [
+        f"{digits[s : s + 8]}-{digits[s + 8 : s + 12]}-4{digits[s + 13 : s + 16]}-a{digits[s + 17 : s + 20]}"
+        f"-{digits[s + 20 : s + 32]}"
+        for s in starts
+    ]
+
+
+def _templates(columns: Columns, random: Generator, *, shuffled: bool) -> list[bytes]:
+    """Events as bytes with places for id, time and model; ``columns`` lose the values that are absent."""
+    names = [name for name in columns if name not in ("prediction", "score")]
+    rows = len(columns["score"])
+    absent = random.random((rows, len(names))) < ABSENT_SHARE
+    latency = np.round(random.lognormal(2.2, 0.4, rows), 1).tolist()
     encode = msgspec.json.Encoder().encode
-    values = []
+    templates = []
     for row, features in enumerate(zip(*(columns[name] for name in names), strict=True)):
         kept = dict(zip(names, features, strict=True))
         for place in np.flatnonzero(absent[row]).tolist():
             del kept[names[place]]
         event = {
-            "prediction_id": ids[row],
-            "model": MODEL,
+            "prediction_id": _ID,
+            "model": _MODEL,
             "version": VERSION,
-            "ts": int(ts_ms[row]),
-            "features": kept,
+            "ts": _TS,
+            "features": _reordered(kept, random) if shuffled else kept,
             "prediction": columns["prediction"][row],
             "score": columns["score"][row],
             "measures": {"latency_ms": latency[row]},
             "segments": {"channel": CHANNELS[row % len(CHANNELS)]},
         }
-        values.append(encode(event))
+        templates.append(encode(_reordered(event, random) if shuffled else event))
     for place, name in enumerate(names):
         for row in np.flatnonzero(absent[:, place]).tolist():
             columns[name][row] = None
-    return Workload(ids, values, ts_ms, columns)
+    return templates
 
 
-def reference() -> Reference:
-    """Return the reference of W: other events from the same distributions."""
-    return Reference.build(
-        _columns(REFERENCE_ROWS, stream=0),
-        window_rows=REFERENCE_WINDOW_ROWS,
-        prediction="prediction",
-        model=MODEL,
-        version=VERSION,
-    )
+def _reordered(given: dict[str, Any], random: Generator) -> dict[str, Any]:
+    items = list(given.items())
+    return dict(items[place] for place in random.permutation(len(items)).tolist())
 
 
-def _columns(rows: int, *, stream: int) -> dict[str, list[Any]]:
+def _columns(rows: int, *, stream: int, copies: int = 1) -> Columns:
     """Columns of features with their nulls, prediction and score; the shares of categories never change."""
     random = np.random.default_rng([_SEED, 10 + stream])
-    columns: dict[str, list[Any]] = {}
-    for name, (decimals, draw) in NUMERIC.items():
-        numbers = np.round(np.asarray(draw(random, rows), np.float64), decimals)
-        columns[name] = (numbers if decimals else numbers.astype(np.int64)).tolist()
-    shares = np.random.default_rng([_SEED, 3])
-    for name, categories in CATEGORICAL.items():
-        share = shares.dirichlet(np.full(len(categories), 2.0))
-        columns[name] = [categories[code] for code in random.choice(len(categories), rows, p=share).tolist()]
+    columns: Columns = {}
+    for copy, name in ((copy, name) for copy in range(copies) for name in FEATURES):
+        columns[name if copy == 0 else f"{name}_{copy + 1}"] = _draw(name, random, rows)
     for values in columns.values():
         for row in np.flatnonzero(random.random(rows) < NULL_SHARE).tolist():
             values[row] = None
@@ -131,3 +210,14 @@ def _columns(rows: int, *, stream: int) -> dict[str, list[Any]]:
     columns["prediction"] = (score > 0.5).astype(np.int64).tolist()
     columns["score"] = score.tolist()
     return columns
+
+
+def _draw(name: str, random: Generator, rows: int) -> list[Any]:
+    if name in NUMERIC:
+        decimals, draw = NUMERIC[name]
+        numbers = np.round(np.asarray(draw(random, rows), np.float64), decimals)
+        return list((numbers if decimals else numbers.astype(np.int64)).tolist())
+    categories = CATEGORICAL[name]
+    shares = np.random.default_rng([_SEED, 3, list(CATEGORICAL).index(name)])
+    share = shares.dirichlet(np.full(len(categories), 2.0))
+    return [categories[code] for code in random.choice(len(categories), rows, p=share).tolist()]
