@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 from detectors.calibration import Variation
 from detectors.lookbacks import LOOKBACKS, dependent_multiplicity, independent_multiplicity
 from detectors.scores import Components, Sums
-from detectors.significance import benjamini_hochberg, interval_critical, interval_tail
+from detectors.significance import benjamini_hochberg, critical_value, interval_critical, interval_tail
+from detectors.slices import Slices
 from detectors.slots import slot
-from detectors.surprise import Entries, binomial_variance, surprise
+from detectors.surprise import Entries, Expected, binomial_variance
 
 Floats = NDArray[np.float64]
 
@@ -48,13 +50,16 @@ class Judgement(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What several lookbacks (L of them) see: the pooled slices, their effects, z and p, all ``(L, M)``."""
+    """What several lookbacks (L of them) see: slices, pooled sums and effects ``(L, M)``, and what is large.
+
+    ``row`` and ``entries`` are those effects that exceed what is tolerated, one after the other.
+    """
 
     looks: NDArray[np.intp]
     pooled: Sums
     x: Floats
-    z: Floats
-    p: Floats
+    row: NDArray[np.intp]
+    entries: Entries
 
 
 class Decision:
@@ -91,17 +96,19 @@ class Decision:
         self._budget = share / arl
         self._correction = correction
         self._eps = np.asarray(min_effect, dtype=np.float64)[scores.owner]
-        self._follows = (scores.location >= 0) & (variation.tau2[scores.location] > 0)
-        self._season_error = np.where(
-            variation.seasonal, (variation.noise + variation.tau2) / variation.repeats, 0.0
-        )
+        self._followers = np.flatnonzero((scores.location >= 0) & (variation.tau2[scores.location] > 0))
+        seasonal = variation.seasonal
+        self._season_error = np.where(seasonal, (variation.noise + variation.tau2) / variation.repeats, 0.0)
+        self._wanders = bool(variation.tau2.any()) or variation.days > 0
         # One row a lookback: (L, M).
-        simple = (variation.tau2 == 0) & ~variation.seasonal
         self._multiplicity = scores.multiplicity * np.where(
-            simple,
+            (variation.tau2 == 0) & ~seasonal,
             independent_multiplicity(self.lookbacks)[:, None],
             dependent_multiplicity(self.lookbacks)[:, None],
         )
+        self._expected = Expected(scores)
+        self._starts = np.flatnonzero(np.diff(scores.owner, prepend=-1))
+        self._columns = np.arange(self._starts.size)
 
     def deseason(self, sums: Sums, timestamp_ms: int | None) -> Sums:
         """Take the season of the slice's hour out of its sums, where both are known."""
@@ -114,39 +121,62 @@ class Decision:
         hits = self.scores.is_indicator
         return Sums(np.where(hits, np.clip(total, 0.0, sums.n), total), sums.n)
 
-    def judge(self, slices: Sequence[Sums]) -> Judgement:
-        """Judge the newest of ``slices`` (oldest first, seasons taken out) with those before it."""
-        look = self._look(slices)
-        return self._per_column(look, self._lasting(look))
+    def judge(self, slices: Slices) -> Judgement:
+        """Judge the newest of ``slices`` (seasons taken out) with those before it."""
+        return self._judge(self._look(slices))
 
-    def alarm(self, slices: Sequence[Sums]) -> Judgement | None:
-        """Do what :meth:`judge` does, in half of the time: ``None`` where nothing can have drifted."""
+    def alarm(self, slices: Slices) -> Judgement | None:
+        """Do what :meth:`judge` does, in a part of the time: ``None`` where nothing can have drifted."""
         look = self._look(slices)
-        if not np.any(self._corrected(look.p) <= self._budget):
-            return None
-        return self._per_column(look, self._lasting(look))
+        if self._expected.is_indicator.any() or self._is_near(look.entries):
+            judgement = self._judge(look)
+            return judgement if judgement.drifted.any() else None
+        return None
 
-    def _look(self, slices: Sequence[Sums]) -> _Look:
-        looks = np.array([look for look in self.lookbacks if look <= len(slices)])
-        latest = list(slices)[: -int(looks[-1]) - 1 : -1]
-        pooled = Sums(
-            np.cumsum([s.total for s in latest], axis=0)[looks - 1],
-            np.cumsum([s.n for s in latest], axis=0)[looks - 1],
-        )
+    def _is_near(self, entries: Entries) -> bool:
+        """Whether a z of these polynomials can have a tail that small; Student's is wider than the normal."""
+        if not entries.x.size:
+            return False
+        z, _ = self._expected.standardised(entries)
+        return bool(z.max() > self._nearest or z.min() < -self._nearest)
+
+    @cached_property
+    def _nearest(self) -> float:
+        # Of interval_tail, one tail at least; a thousandth for rounding.
+        largest = 1.001 * self._budget / float(self._multiplicity.min(initial=np.inf))
+        return float(critical_value(min(2.0 * largest, 1.0), np.inf))
+
+    def _look(self, slices: Slices) -> _Look:
+        looks = self._looks[: bisect_right(self.lookbacks, len(slices))]
+        pooled = slices.pooled(looks.tolist())
         x = self.scores.effects(pooled)
-        z, p = self._surprise(pooled, x, looks)
-        return _Look(looks, pooled, x, z, p)
+        tolerated = self._tolerated(x)
+        large = np.flatnonzero(np.abs(x) > tolerated)  # without rows, an effect is 0
+        row, component = np.divmod(large, x.shape[1])
+        n = np.broadcast_to(pooled.n, x.shape)
+        entries = Entries(
+            component,
+            x.ravel()[large],
+            pooled.total[row, component],
+            n[row, component],
+            tolerated[row, component] if tolerated.ndim == 2 else tolerated[component],
+            self._wander(component, looks[row], pooled.n.max(axis=1, initial=0.0)[row]),
+        )
+        return _Look(looks, pooled, x, row, entries)
 
-    def _corrected(self, p: Floats) -> Floats:
-        corrected: Floats = p * self._multiplicity[: len(p)]
-        return corrected
+    @cached_property
+    def _looks(self) -> NDArray[np.intp]:
+        return np.array(self.lookbacks)
 
-    def _lasting(self, look: _Look) -> Floats:
-        """Return the p-values, 1 where what was seen has ended."""
-        seen = np.flatnonzero(np.any(look.z > 0, axis=0))
-        p = look.p.copy()
-        p[:, seen] = np.where(self._recent_agree(look, seen), p[:, seen], 1.0)
-        return p
+    def _judge(self, look: _Look) -> Judgement:
+        found = self._expected.surprise(look.entries)
+        p = interval_tail(found.near, found.far, self.variation.dof[look.entries.component])
+        self._forget_ended(look, found.near, p)
+        z, corrected = np.zeros(look.x.shape), self._multiplicity[: len(look.looks)].copy()
+        at = (look.row, look.entries.component)
+        z[at] = found.near
+        corrected[at] *= p
+        return self._per_column(look, z, corrected)
 
     def smallest_effects(self, rows: int, slices: int) -> Floats:
         """Return the effect of each column found in half of the cases after ``slices`` slices of ``rows``.
@@ -159,7 +189,7 @@ class Decision:
         share, unit = self.scores.share[first], self.scores.scale[first]
         variance = np.where(self.scores.is_indicator[first], share * (1.0 - share) / unit**2, 1.0)
         known = np.maximum(self.scores.reference.n[first], 1.0)
-        wander = self._wander(np.array([look]), np.array([float(rows * look)]))[0][first]
+        wander = self._wander(first, np.full(first.size, look), np.full(first.size, float(rows * look)))
         error = np.sqrt(variance * (1.0 / (rows * look) + 1.0 / known) + wander)
         level = self._budget / max(len(self.scores.per_column), 1) / self._multiplicity[row, first]
         eps = self._eps[first]
@@ -167,93 +197,117 @@ class Decision:
         effects: Floats = eps + interval_critical(level, width, self.variation.dof[first]) * error
         return effects
 
-    def _surprise(self, pooled: Sums, x: Floats, looks: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """How far ``x`` lies beyond what is tolerated, in standard errors (>= 0), and its tail."""
-        tolerated = self._eps + self._of_location(x)
-        look, component = np.nonzero((np.abs(x) > tolerated) & (pooled.n > 0))
-        rows = pooled.n.max(axis=1, initial=0.0)
-        at = (look, component)
-        extra = np.broadcast_to(self._wander(looks, rows), x.shape)[at]
-        found = surprise(
-            Entries(component, x[at], pooled.total[at], pooled.n[at], tolerated[at], extra), self.scores
-        )
-        z, p = np.zeros(x.shape), np.ones(x.shape)
-        z[at] = found.near
-        p[at] = interval_tail(found.near, found.far, self.variation.dof[component])
-        return z, p
+    def _tolerated(self, x: Floats) -> Floats:
+        r"""Effects up to which nothing happened, ``(M,)`` or ``(L, M)``.
 
-    def _of_location(self, x: Floats) -> Floats:
-        r"""What a shift does to the scale, skew and tails of a column whose location wanders by itself.
-
-        A shift of D moves the degree-k Hermite mean of a normal by :math:`D^k/\sqrt{k!} < D^2` (k > 1, D <
-        1). The squares of what wanders have tails that their variance does not tell.
+        Of the scale, skew and tails of a column whose location wanders by itself more: a shift of D moves the
+        degree-k Hermite mean of a normal by :math:`D^k/\sqrt{k!} < D^2` (k > 1, D < 1). The squares of what
+        wanders have tails that their variance does not tell.
         """
-        return np.where(self._follows, x[:, self.scores.location] ** 2, 0.0)
+        if not self._followers.size:
+            return self._eps
+        tolerated = np.tile(self._eps, (len(x), 1))
+        tolerated[:, self._followers] += x[:, self.scores.location[self._followers]] ** 2
+        return tolerated
 
-    def _wander(self, looks: NDArray[np.intp], rows: Floats) -> Floats:
-        r"""Variance beyond sampling noise of a mean over L slices with ``rows`` in all.
+    def _wander(self, component: NDArray[np.intp], looks: NDArray[np.intp], rows: Floats) -> Floats:
+        r"""Variance beyond sampling noise of a component's mean over L slices with ``rows`` in all.
 
         :math:`\tau^2 (\min(I, L)/L + I/B)`, and for a season estimated from D days (or weeks)
         :math:`(v/n + \tau^2)/(D L)` on top. Slices smaller than the chunks that :math:`\tau^2` was
         learned from count as parts of one: what varies within a chunk is unknown, and taken for noise.
         """
         v = self.variation
-        look = np.minimum(looks, np.maximum(rows, 1.0) / v.rows)[:, None]
-        wander: Floats = v.tau2 * (np.minimum(v.inertia, np.maximum(look, 1.0)) / look + v.inertia / v.chunks)
+        if not self._wanders:
+            return np.zeros(component.size)
+        look = np.minimum(looks, np.maximum(rows, 1.0) / v.rows)
+        inertia = v.inertia[component]
+        wander: Floats = v.tau2[component] * (
+            np.minimum(inertia, np.maximum(look, 1.0)) / look + inertia / v.chunks
+        )
         if v.days:
-            wander = wander + self._season_error / look
+            wander = wander + self._season_error[component] / look
         return wander
 
-    def _recent_agree(self, look: _Look, seen: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def _forget_ended(self, look: _Look, z: Floats, p: Floats) -> None:
+        """Set the p-values to 1 of what was seen and has ended; components nowhere seen need not be asked."""
+        component = look.entries.component
+        seen = np.zeros(look.x.shape[1], dtype=np.bool_)
+        seen[component[z > 0]] = True
+        asked = np.flatnonzero(seen[component])
+        if asked.size:
+            ended = asked[~self._recent_agree(look, look.row[asked], component[asked])]
+            p[ended] = 1.0
+
+    def _recent_agree(
+        self, look: _Look, row: NDArray[np.intp], component: NDArray[np.intp]
+    ) -> NDArray[np.bool_]:
         r"""Tell which lookbacks hold a drift that still lasts: every shorter one must not be clearly back.
 
-        Asked of the components ``seen``. The mean of the last l of L slices may fall short of the mean of all
-        L by 2.5 standard errors of that difference, :math:`v (1/n_l - 1/n_L) + \tau^2 \min(I, l)/l`. To ask
-        the newest slice alone is not enough: one slice is noisier than the little that a short piece of an
-        old drift leaves in 16.
+        The mean of the last l of L slices may fall short of the mean of all L by 2.5 standard errors of that
+        difference, :math:`v (1/n_l - 1/n_L) + \tau^2 \min(I, l)/l`. To ask the newest slice alone is not
+        enough: one slice is noisier than the little that a short piece of an old drift leaves in 16.
         """
-        x, n, v = look.x[:, seen], np.maximum(look.pooled.n[:, seen], 1.0), self.variation
-        unit = binomial_variance(look.x, self.scores)[:, seen]
-        wander = v.tau2[seen] * np.minimum(v.inertia[seen], look.looks[:, None]) / look.looks[:, None]
-        agrees = np.ones(x.shape, dtype=np.bool_)
-        for short in np.flatnonzero(look.looks & (look.looks - 1) == 0):  # 1, 2, 4, ...
-            longer = slice(short + 1, None)
-            noise = unit[longer] * (1.0 / n[short] - 1.0 / n[longer]) + wander[short]
-            fallen = (x[longer] - x[short]) * np.sign(x[longer])
-            agrees[longer] &= (fallen <= AGREEMENT * np.sqrt(noise)) & (look.pooled.n[short, seen] > 0)
+        short = np.flatnonzero(look.looks & (look.looks - 1) == 0)[:, None]  # 1, 2, 4, ... slices
+        slices = look.looks[short]
+        rows = np.broadcast_to(look.pooled.n, look.x.shape)
+        x, n, recent = look.x[row, component], np.maximum(rows[row, component], 1.0), rows[short, component]
+        noise = self._row_variance(component, x) * (1.0 / np.maximum(recent, 1.0) - 1.0 / n)
+        if self._wanders:
+            noise = (
+                noise
+                + self.variation.tau2[component]
+                * np.minimum(self.variation.inertia[component], slices)
+                / slices
+            )
+        fallen = (x - look.x[short, component]) * np.sign(x)
+        lasts = (fallen <= AGREEMENT * np.sqrt(np.maximum(noise, 0.0))) & (recent > 0)
+        agrees: NDArray[np.bool_] = np.all(lasts | (short >= row), axis=0)
         return agrees
 
-    def _per_column(self, look: _Look, p: Floats) -> Judgement:
-        looks, x, z = look.looks, look.x, look.z
-        corrected = self._corrected(p)
-        row, component = _strongest(corrected, z, self.scores.owner)
+    def _row_variance(self, component: NDArray[np.intp], x: Floats) -> Floats:
+        """Variance of one row's score at effect ``x``; 1 of what is no indicator."""
+        variance = np.ones(component.size)
+        hits = np.flatnonzero(self._expected.is_indicator[component])
+        of = component[hits]
+        variance[hits] = binomial_variance(x[hits], self.scores.share[of], self.scores.scale[of])
+        return variance
+
+    @cached_property
+    def _usual_error(self) -> Floats:
+        """Standard error of one slice of usual size, ``(M,)``."""
+        components = np.arange(self._eps.size)
+        looks = np.full(components.size, self.lookbacks[0])
+        rows = np.full(components.size, self.variation.rows * 1.0)
+        return np.sqrt(self.variation.noise + self._wander(components, looks, rows))
+
+    def _per_column(self, look: _Look, z: Floats, corrected: Floats) -> Judgement:
+        row, component = self._strongest(corrected, z)
         p_value = np.minimum(corrected[row, component], 1.0)
         drifted, level = self._correction(p_value, self._budget)
-        effect, observed = np.abs(x[row, component]), z[row, component]
+        effect, observed = np.abs(look.x[row, component]), z[row, component]
         eps = self._eps[component]
         # Where something moved, its own standard error; it holds what small counts and skewness add.
-        v = self.variation
-        error = np.sqrt(v.noise + self._wander(looks[:1], np.array([v.rows * 1.0]))[0])[component]
-        error = np.divide(effect - eps, observed, out=error, where=observed > 0)
+        error = np.divide(effect - eps, observed, out=self._usual_error[component], where=observed > 0)
         width = np.divide(2.0 * eps, error, out=np.zeros_like(error), where=error > 0)
         allowed = level / self._multiplicity[row, component]
-        needed = interval_critical(allowed, width, v.dof[component])
-        above = (corrected <= level) & (x > 0) & self.scores.integrity
+        needed = interval_critical(allowed, width, self.variation.dof[component])
         integrity = np.zeros(drifted.size, dtype=np.bool_)
-        integrity[self.scores.owner[np.any(above, axis=0)]] = True
+        if drifted.any():
+            above = (corrected <= level) & (look.x > 0) & self.scores.integrity
+            integrity[self.scores.owner[np.any(above, axis=0)]] = True
         return Judgement(
-            drifted, p_value, effect, eps + needed * error, component, looks[row], integrity & drifted
+            drifted, p_value, effect, eps + needed * error, component, look.looks[row], integrity & drifted
         )
 
-
-def _strongest(p: Floats, z: Floats, owner: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Lookback row and component with the smallest p-value of each column; among equals the largest z."""
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    smallest = np.minimum.reduceat(p.min(axis=0), starts)
-    strength = np.where(p == smallest[owner], z, -1.0)
-    largest = np.maximum.reduceat(strength.max(axis=0), starts)
-    best = strength == largest[owner]
-    # The first component of each column that has it, in its shortest lookback.
-    component = np.flatnonzero(best.any(axis=0))
-    component = component[np.searchsorted(owner[component], np.arange(starts.size))]
-    return best[:, component].argmax(axis=0), component
+    def _strongest(self, p: Floats, z: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Lookback row and component with the smallest p-value of each column; of equals the largest z."""
+        owner = self.scores.owner
+        smallest = np.minimum.reduceat(p.min(axis=0), self._starts)
+        strength = np.where(p == smallest[owner], z, -1.0)
+        largest = np.maximum.reduceat(strength.max(axis=0), self._starts)
+        best = strength == largest[owner]
+        # The first component of each column that has it, in its shortest lookback.
+        component = np.flatnonzero(best.any(axis=0))
+        component = component[np.searchsorted(owner[component], self._columns)]
+        return best[:, component].argmax(axis=0), component

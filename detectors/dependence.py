@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from detectors.decision import BUDGET_SHARE, Decision, Judgement
 from detectors.errors import CorruptBytes
 from detectors.pairs import hubs
 from detectors.reference import Reference
-from detectors.scores import Sums
 from detectors.significance import bonferroni
+from detectors.slices import Slices
 from detectors.verdict import PairVerdict
 
 Floats = NDArray[np.float64]
@@ -68,11 +67,11 @@ class Dependence:
             share=1.0 - BUDGET_SHARE,
             correction=bonferroni,
         )
-        self._slices: deque[Sums] = deque(maxlen=max(lookbacks))
+        self._slices = Slices(self.scores.owner.size, 1, max(lookbacks))
 
     def add(self, counts: Counts, timestamp_ms: int | None) -> Judgement | None:
         """Judge one more slice; ``None`` where no pair changed. Counts without moments say nothing."""
-        self._slices.append(self._decision.deseason(self.scores.sums(counts), timestamp_ms))
+        self._slices.add(self._decision.deseason(self.scores.sums(counts), timestamp_ms))
         return self._decision.alarm(self._slices)
 
     def attribute(self, judgement: Judgement | None, explained: Iterable[str], window: Counts) -> Dependent:
@@ -123,13 +122,12 @@ class Dependence:
 
     def snapshot(self) -> list[bytes]:
         """Return the slices: 8 bytes a pair and slice, and 8 for its rows."""
-        return [np.append(sums.total, sums.n[:1]).astype("<f8").tobytes() for sums in self._slices]
+        return self._slices.packed()
 
     def restore(self, slices: Sequence[bytes]) -> None:
         """Take up a snapshot. Raises :class:`CorruptBytes` when it has another number of pairs."""
         pairs = self.scores.owner.size
         for stored in slices:
-            if len(stored) != 8 * (pairs + 1):
+            if len(stored) != self._slices.row_bytes:
                 raise CorruptBytes(f"DSMN: {len(stored)} bytes do not hold a slice of {pairs} pairs")
-            values = np.frombuffer(stored, dtype="<f8")
-            self._slices.append(Sums(values[:-1].copy(), np.full(pairs, values[-1])))
+            self._slices.load(stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from detectors.framing import frame, unframe
 from detectors.lookbacks import LOOKBACKS
 from detectors.reference import Reference
 from detectors.reference_file import INPUTS
-from detectors.scores import Sums
+from detectors.slices import Slices
 from detectors.verdict import Severity, Verdict
 
 _MAGIC = b"DSMN"
@@ -105,7 +104,8 @@ class Monitor:
             else Dependence(reference, self.min_effects, arl=arl, lookbacks=looks)
         )
         self._evidence = Evidence(reference)
-        self._slices: deque[Sums] = deque(maxlen=max(looks))
+        components = reference.scores.owner.size
+        self._slices = Slices(components, components, max(looks))
         self._pending = Counts.empty(reference.binning)
         self._pending_since_ms: int | None = None
         self._episode = Episode()
@@ -185,7 +185,7 @@ class Monitor:
         counts, since_ms = self._pending, self._pending_since_ms
         self._pending, self._pending_since_ms = Counts.empty(self.reference.binning), None
         sums = self.reference.scores.sums(counts.cells)
-        self._slices.append(self._decision.deseason(sums, since_ms))
+        self._slices.add(self._decision.deseason(sums, since_ms))
         judgement = self._decision.judge(self._slices)
         if self._dependence is None:
             return judgement, NOTHING
@@ -217,7 +217,7 @@ class Monitor:
         """Return the state, bound to the reference: for 16 slices 16 bytes a component and 8 a pair."""
         state = _State(
             fingerprint=self.reference.fingerprint,
-            slices=[np.stack(sums).astype("<f8").tobytes() for sums in self._slices],
+            slices=self._slices.packed(),
             pending=self._pending.to_bytes(),
             pending_since_ms=self._pending_since_ms,
             episode=self._episode,
@@ -246,14 +246,13 @@ class Monitor:
                 f" this one is {reference.fingerprint}: start a new monitor"
             )
         monitor = cls(reference, **options)
-        components = reference.scores.owner.size
         for stored in state.slices:
-            if len(stored) != 16 * components:
+            if len(stored) != monitor._slices.row_bytes:
+                components = reference.scores.owner.size
                 raise CorruptBytes(
                     f"DSMN: {len(stored)} bytes do not hold a slice of {components} components"
                 )
-            total, n = np.frombuffer(stored, dtype="<f8").reshape(2, components)
-            monitor._slices.append(Sums(total.copy(), n.copy()))
+            monitor._slices.load(stored)
         if monitor._dependence is not None:
             monitor._dependence.restore(state.pair_slices)
         monitor._pending.merge(Counts.from_bytes(state.pending))

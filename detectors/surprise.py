@@ -23,16 +23,9 @@ class Entries(NamedTuple):
     tolerated: Floats
     extra: Floats
 
-    def part(self, chosen: NDArray[np.bool_]) -> Entries:
+    def take(self, chosen: NDArray[np.intp]) -> Entries:
         """Return some of the entries."""
-        return Entries(
-            component=self.component[chosen],
-            x=self.x[chosen],
-            total=self.total[chosen],
-            n=self.n[chosen],
-            tolerated=self.tolerated[chosen],
-            extra=self.extra[chosen],
-        )
+        return Entries(*(values.take(chosen) for values in self))
 
 
 class Surprise(NamedTuple):
@@ -42,45 +35,68 @@ class Surprise(NamedTuple):
     far: Floats
 
 
-def surprise(entries: Entries, scores: Components) -> Surprise:
-    """Judge entries whose effect is larger than what is tolerated."""
-    hits = scores.is_indicator[entries.component]
-    if not hits.any():
-        return _smooth(entries, scores)
-    near, far = np.empty(hits.size), np.empty(hits.size)
-    near[hits], far[hits] = _indicator(entries.part(hits), scores)
-    near[~hits], far[~hits] = _smooth(entries.part(~hits), scores)
-    return Surprise(near, far)
+class Expected:
+    """What a reference expects of each component: the other sample of every comparison."""
+
+    def __init__(self, scores: Components) -> None:
+        self.scores = scores
+        self.is_indicator = np.asarray(scores.is_indicator)
+        self._some_indicate = bool(self.is_indicator.any())
+        self._rows = np.maximum(scores.reference.n, 1.0)
+        self._per_row = 1.0 / self._rows
+        self._per_square = 1.0 / self._rows**2
+        self._tiny = np.finfo(np.float64).tiny
+
+    def surprise(self, entries: Entries) -> Surprise:
+        """Judge entries whose effect is larger than what is tolerated."""
+        if not self._some_indicate:
+            return self._smooth(entries)
+        hits = self.is_indicator.take(entries.component)
+        some, others = np.flatnonzero(hits), np.flatnonzero(~hits)
+        near, far = np.empty(hits.size), np.empty(hits.size)
+        if some.size:
+            near[some], far[some] = self._indicator(entries.take(some))
+        if others.size:
+            near[others], far[others] = self._smooth(entries.take(others))
+        return Surprise(near, far)
+
+    def standardised(self, e: Entries) -> tuple[Floats, Floats]:
+        """Return how far polynomial components lie beyond what is tolerated, and the standard error.
+
+        With the skewness of their scores in it, so no nearer than :meth:`surprise` finds them.
+        """
+        error = np.sqrt(1.0 / e.n + self._per_row.take(e.component) + e.extra)
+        return np.sign(e.x) * (np.abs(e.x) - e.tolerated) / error, error
+
+    def _smooth(self, e: Entries) -> Surprise:
+        """Standardised distance of polynomial components, with the skewness of their scores taken out."""
+        z, error = self.standardised(e)
+        beyond = 1.0 / e.n**2 - self._per_square.take(e.component)
+        near = np.abs(unskewed(z, self.scores.skew.take(e.component) * beyond / error**3))
+        return Surprise(near, near + 2.0 * e.tolerated / error)
+
+    def _indicator(self, e: Entries) -> Surprise:
+        """Likelihood ratio of the cell's hits against the reference's, shares apart by what is tolerated.
+
+        Variance beyond the binomial shrinks the root by the ratio of the standard errors.
+        """
+        known = self.scores.reference
+        m, r = known.n.take(e.component), known.total.take(e.component)
+        unit = self.scores.scale.take(e.component)
+        k = np.clip(e.total, 0.0, e.n)
+        sign = np.sign(e.x)
+        root = signed_root_binomial(k, e.n, r, m, apart=sign * e.tolerated * unit)
+        share = (k + r) / np.maximum(e.n + m, 1.0)
+        noise = share * (1.0 - share) * (1.0 / e.n + self._per_row.take(e.component)) / unit**2
+        whole = noise + e.extra
+        shrink = np.sqrt(np.divide(noise, whole, out=np.ones_like(noise), where=whole > 0))
+        near = np.maximum(root * sign, 0.0) * shrink
+        error = np.sqrt(np.maximum(whole, self._tiny))
+        return Surprise(near, near + 2.0 * e.tolerated / error)
 
 
-def _smooth(e: Entries, scores: Components) -> Surprise:
-    """Standardised distance of polynomial components, with the skewness of their scores taken out."""
-    m = np.maximum(scores.reference.n[e.component], 1.0)
-    error = np.sqrt(1.0 / e.n + 1.0 / m + e.extra)
-    skew = scores.skew[e.component] * (1.0 / e.n**2 - 1.0 / m**2) / error**3
-    near = np.abs(unskewed(np.sign(e.x) * (np.abs(e.x) - e.tolerated) / error, skew))
-    return Surprise(near, near + 2.0 * e.tolerated / error)
-
-
-def _indicator(e: Entries, scores: Components) -> Surprise:
-    """Likelihood ratio of the cell's hits against the reference's, shares apart by what is tolerated.
-
-    Variance beyond the binomial shrinks the root by the ratio of the standard errors.
-    """
-    m, r = scores.reference.n[e.component], scores.reference.total[e.component]
-    unit = scores.scale[e.component]
-    k = np.clip(e.total, 0.0, e.n)
-    root = signed_root_binomial(k, e.n, r, m, apart=np.sign(e.x) * e.tolerated * unit)
-    share = (k + r) / np.maximum(e.n + m, 1.0)
-    noise = share * (1.0 - share) * (1.0 / e.n + 1.0 / np.maximum(m, 1.0)) / unit**2
-    whole = noise + e.extra
-    shrink = np.sqrt(np.divide(noise, whole, out=np.ones_like(noise), where=whole > 0))
-    near = np.maximum(root * np.sign(e.x), 0.0) * shrink
-    error = np.sqrt(np.maximum(whole, np.finfo(np.float64).tiny))
-    return Surprise(near, near + 2.0 * e.tolerated / error)
-
-
-def binomial_variance(x: Floats, scores: Components) -> Floats:
-    """Variance of one row's indicator at effect ``x``, in effect units; 1 for other components."""
-    share = np.clip(scores.share + x * scores.scale, 0.0, 1.0)
-    return np.where(scores.is_indicator, share * (1.0 - share) / scores.scale**2, 1.0)
+def binomial_variance(x: Floats, share: Floats, scale: Floats) -> Floats:
+    """Variance of one row's indicator at effect ``x``, in effect units."""
+    moved = np.clip(share + x * scale, 0.0, 1.0)
+    variance: Floats = moved * (1.0 - moved) / scale**2
+    return variance
