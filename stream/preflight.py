@@ -19,11 +19,11 @@ from stream.errors import ConfigError, DependencyError
 from stream.redis_facts import RedisFacts
 from stream.settings.configuration import Settings
 from stream.settings.masking import mask_url
-from stream.settings.sections import RedisSettings
 from stream.topics import KafkaTopics, missing_topics
 from stream.transport import require_private
 
 _log = logging.getLogger(__name__)
+_TLS = re.compile(r"SSL|certificate|EOF occurred")
 
 
 def require_kafka(settings: Settings, *, timeout_s: float = 8.0) -> dict[str, int]:
@@ -103,7 +103,7 @@ def redis_client(settings: Settings, *, timeout_s: float = 5.0) -> Redis:
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             client_name="driftstream",
-            **_tls(settings.redis),
+            **_tls(settings),
         )
     except (ValueError, TypeError, RedisError) as exc:
         place = settings.where("redis", "url")
@@ -112,10 +112,18 @@ def redis_client(settings: Settings, *, timeout_s: float = 5.0) -> Redis:
         raise ConfigError(f"{place}: redis.url {_address(settings)} cannot be read; write {form}") from exc
 
 
-def _tls(redis: RedisSettings) -> dict[str, str]:
+def _tls(settings: Settings) -> dict[str, str]:
     """Return what the ``redis`` section says of TLS, in redis-py's words; its names in the URL win."""
-    files = {"ssl_ca_certs": redis.ca, "ssl_certfile": redis.certificate, "ssl_keyfile": redis.key}
-    return {name: str(path) for name, path in files.items() if path is not None}
+    found = {}
+    for name, word in (("ca", "ssl_ca_certs"), ("certificate", "ssl_certfile"), ("key", "ssl_keyfile")):
+        path = getattr(settings.redis, name)
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{settings.where('redis', name)}: redis.{name} {path} is no file")
+        if path is not None and not settings.redis.url.get_secret_value().startswith("rediss://"):
+            raise ConfigError(f"{settings.where('redis', name)}: redis.{name} is for TLS: write rediss://")
+        if path is not None:
+            found[word] = str(path)
+    return found
 
 
 def read_facts(settings: Settings, client: Redis) -> RedisFacts:
@@ -135,7 +143,9 @@ def read_facts(settings: Settings, client: Redis) -> RedisFacts:
         remedy = "mend the password in redis.url or redis.password"
         raise _unusable(settings, exc, remedy) from exc
     except (RedisError, OSError, ValueError) as exc:
-        raise _unusable(settings, exc, "start Redis or mend redis.url") from exc
+        is_tls = settings.redis.url.get_secret_value().startswith("rediss://") and _TLS.search(str(exc))
+        certificates = "mend redis.ca, redis.certificate and redis.key"
+        raise _unusable(settings, exc, certificates if is_tls else "start Redis or mend redis.url") from exc
 
 
 def _unusable(settings: Settings, error: Exception, remedy: str) -> DependencyError:

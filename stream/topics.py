@@ -25,6 +25,7 @@ DEFAULT_PARTITIONS = 8
 _ATTEMPT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
 # These do not heal by trying again.
+_TLS = re.compile(r"SSL|certificate|TLS")
 _HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
 
 
@@ -79,8 +80,7 @@ class KafkaTopics:
                 metadata = self._admin.list_topics(timeout=min(_ATTEMPT_SECONDS, left))
             except KafkaException as exc:
                 self._admin.poll(0)
-                hopeless = _HOPELESS.intersection(self._reasons.values())
-                if hopeless or time.monotonic() >= deadline:
+                if self._hopeless() or time.monotonic() >= deadline:
                     raise self._unreachable() from exc
                 continue
             return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
@@ -163,15 +163,18 @@ class KafkaTopics:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._reasons[_reason(str(error.str()))] = error.code()
 
+    def _hopeless(self) -> bool:
+        """Whether a reason so far is one that trying again does not mend."""
+        return any(code in _HOPELESS or _TLS.search(reason) for reason, code in self._reasons.items())
+
     def _unreachable(self) -> DependencyError:
         """Return the error for a cluster that did not answer, with the reasons librdkafka gave."""
         servers = self._settings.kafka.bootstrap_servers
         place = self._settings.where("kafka", "bootstrap.servers")
         reasons = "; ".join(self._reasons) or f"no answer within {self._timeout_s:g} s"
-        hopeless = _HOPELESS.intersection(self._reasons.values())
         remedy = (
             "mend the credentials and certificates under kafka"
-            if hopeless
+            if self._hopeless()
             else "start the broker or mend kafka.bootstrap.servers"
         )
         return DependencyError(f"Kafka at {servers} cannot be used: {reasons}; {remedy} ({place})")
@@ -214,4 +217,5 @@ def _reason(text: str) -> str:
     """
     text = re.sub(r" \((after|in state)[^)]*\)", "", text)
     text = re.sub(r"^[^ ]+/\w+: ", "", text)
+    text = re.sub(r"error:[0-9A-F]+:SSL routines::?", "TLS: ", text)
     return re.sub(r"^Connect to [^ ]+ failed: ", "", text).strip()

@@ -123,3 +123,36 @@ def test_events_go_to_another_machine_by_tls_or_when_it_is_said_to_be_fine(
     assert main(["emit", str(rows), "--model", "m", "--rate", "1", "--bootstrap-servers", FAR]) == 2
     assert "--bootstrap-servers kafka-1:9092: plaintext to another machine" in capsys.readouterr().err
     require_loopback(NEAR)
+
+
+def test_a_certificate_that_is_not_there_is_named_with_its_setting() -> None:
+    settings = parse_settings(
+        {
+            "kafka": {"bootstrap.servers": NEAR, **TLS, "ssl.ca.location": "/none/ca.pem"},
+            "redis": {"url": "rediss://h", "ca": "/none/ca.pem"},
+        }
+    )
+    with pytest.raises(ConfigError, match=r"redis.ca /none/ca.pem is no file"):
+        redis_client(settings)
+    with pytest.raises(ConfigError, match=r"kafka: ssl.ca.location .* cannot be used: No such file"):
+        faust_credentials(settings)
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({**TLS, "sasl.mechanism": "GSSAPI"}, "does not speak sasl.mechanism GSSAPI; use PLAIN, SCRAM"),
+        ({**TLS, "sasl.mechanism": "OAUTHBEARER"}, "OAUTHBEARER needs sasl.oauthbearer.method: oidc"),
+        (
+            {**TLS, "sasl.mechanism": "OAUTHBEARER", "sasl.oauthbearer.method": "oidc"},
+            "OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id",
+        ),
+        ({**TLS, "ssl.keystore.location": "k.p12"}, "does not read ssl.keystore.location; write it as PEM"),
+    ],
+)
+def test_what_the_evaluator_does_not_speak_is_refused_with_what_to_write(
+    properties: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        faust_credentials(settings_of(properties))
+    assert said in str(error.value)
