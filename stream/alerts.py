@@ -7,6 +7,7 @@ and with the same ``ce_id``.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,7 @@ RUNBOOKS = {
     "coverage_drop": "far fewer predictions have their label than usual",
     "data_quality": "missing, invalid or never-seen values moved",
     "data_loss": "records were lost before they could be counted",
+    "dead_letter_flood": "most records of a topic are no events",
 }
 KINDS = tuple(RUNBOOKS)
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -127,6 +129,42 @@ class Alert:
             _JSON.encode(self.body(route.runbook_base_url)),
             [(name, value.encode()) for name, value in headers.items()],
         )
+
+
+def dead_letter_flood(
+    *,
+    topic: str,
+    status: str,
+    since_ms: int,
+    ended_ms: int | None,
+    records: int,
+    rejected: Mapping[str, int],
+    is_paused: bool,
+) -> Alert:
+    """The alert of a flood of rejected records: ``rejected`` by reason, of ``records`` in all.
+
+    ``since_ms`` is its identity; all workers that see one flood share it.
+    """
+    bad = sum(rejected.values())
+    intake = "Its intake is paused and probed" if is_paused else "They drain into the dead-letter topic"
+    if status == "resolved":
+        summary = f"records of {topic} are events again"
+    else:
+        summary = f"{bad} of the last {records} records of {topic} are no events"
+    return Alert(
+        kind="dead_letter_flood",
+        status=status,
+        model="",
+        version="",
+        severity="page",
+        summary=summary,
+        description=f"{intake}; events of {topic} are not watched meanwhile. None is lost.",
+        starts_at_ms=since_ms,
+        ends_at_ms=ended_ms,
+        window_end_ms=since_ms,
+        labels={"topic": topic},
+        evidence={"topic": topic, "records": records, "rejected": dict(rejected), "paused": is_paused},
+    )
 
 
 def data_loss(*, topic: str, partition: int, first: int, lost: int, at_ms: int) -> Alert:

@@ -33,6 +33,7 @@ from stream.counting import BatchCounter
 from stream.crash_points import reached
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
+from stream.flood_guard import FloodGuard
 from stream.gather import TopicBatch, gather, split
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
@@ -95,6 +96,7 @@ class Ingest:
         assignment: Assignment,
         committer: Committer,
         metrics: Metrics,
+        floods: FloodGuard,
         beat: Callable[[], None],
         sightings: Sightings | None = None,
     ) -> None:
@@ -104,6 +106,7 @@ class Ingest:
         self._consumer = consumer
         self._committer = committer
         self._metrics = metrics
+        self._floods = floods
         self._sightings = sightings
         self._replacement: Sequence[Source] | None = None
         self._stopping = threading.Event()
@@ -154,7 +157,10 @@ class Ingest:
         """One turn: gather, count, and commit when it is time."""
         self._beat_heard()
         self._replaced()
-        records = gather(self._consumer, self.assignment, limit=self.spec.batch, unless=self._stopping.is_set)
+        if not self._held:
+            self._floods.turn()
+        limit = self._floods.limit(self.spec.batch)
+        records = gather(self._consumer, self.assignment, limit=limit, unless=self._stopping.is_set)
         if records:
             self._uncommitted += len(records)
             for batch in split(self.assignment, records, list(self._sources)):
@@ -173,6 +179,9 @@ class Ingest:
         if self._held:
             since_s = (monotonic_ms() - self._last_commit_ms) / 1000
             return False, f"no commit was taken for {since_s:.0f} s: see the log"
+        trouble = self._floods.trouble()
+        if trouble is not None:
+            return False, trouble
         return True, f"{len(self.assignment)} partitions"
 
     # ---- records in
@@ -203,9 +212,11 @@ class Ingest:
 
     def _refuse(self, batch: TopicBatch, refused: Sequence[Rejected]) -> None:
         """Send the rejected records of a batch to the dead-letter topic."""
+        reasons = Counter(each.reason for each in refused)
+        self._floods.saw(batch.topic, len(batch.records), reasons)
         if not refused:
             return
-        for reason, count in Counter(each.reason for each in refused).items():
+        for reason, count in reasons.items():
             self._metrics.rejected(batch.topic, reason, count)
         dlq = batch.topic + self.spec.dlq_suffix
         self._committer.dead(
@@ -278,7 +289,7 @@ class Ingest:
         log.info("commits work again, intake resumed")
         for owned in self.assignment:  # not polled while paused: it was not quiet, it was not looked at
             owned.quiet_since_ms = monotonic_ms()
-        positions = self.assignment.positions()
+        positions = [at for at in self.assignment.positions() if not self._floods.paused(at.topic)]
         if positions:
             self._consumer.resume(positions)
 
@@ -300,7 +311,8 @@ class Ingest:
                 self._resolve(owned, reason)
         for topic in self._sources:
             assigned = [owned for owned in self.assignment if owned.topic == topic]
-            self._metrics.partitions(topic, assigned=len(assigned), paused=len(assigned) if self._held else 0)
+            paused = len(assigned) if self._held or self._floods.paused(topic) else 0
+            self._metrics.partitions(topic, assigned=len(assigned), paused=paused)
             for owned in assigned:
                 self._gauge(owned)
         shown = {(owned.topic, owned.partition) for owned in self.assignment}
@@ -309,6 +321,8 @@ class Ingest:
         self._shown = shown
 
     def _is_idle(self, owned: OwnedPartition, now_ms: int) -> bool:
+        if self._floods.paused(owned.topic):
+            return False
         return (
             owned.caught_up and not owned.changed and now_ms - owned.quiet_since_ms >= self.spec.idle_after_ms
         )

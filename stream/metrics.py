@@ -106,6 +106,9 @@ class Metrics:
         )
         self.partitions_assigned = gauge("partitions_assigned", "Partitions this worker owns.", topic)
         self.partitions_paused = gauge("partitions_paused", "Owned partitions held back.", topic)
+        self.dead_letter_flood = gauge(
+            "dead_letter_flood", "1 while most records of the topic are rejected.", topic
+        )
 
     def _declare_windows(self, counter: Callable[..., Counter], gauge: Callable[..., Gauge]) -> None:
         version = ("model", "version", "source")
@@ -227,6 +230,10 @@ class Metrics:
         """Set how many partitions of the topic this worker owns, and how many of them are paused."""
         self.partitions_assigned.labels(topic).set(assigned)
         self.partitions_paused.labels(topic).set(paused)
+
+    def flooded(self, topic: str, *, is_flooded: bool) -> None:
+        """Set whether most records of a topic are rejected."""
+        self.dead_letter_flood.labels(topic).set(is_flooded)
 
     def revoked(self, topic: str, partition: int) -> None:
         """Remove the series of a partition that another worker owns now."""

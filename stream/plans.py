@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from detectors import Reference
 from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
 from stream.counting import BatchCounter
+from stream.flood import FloodPolicy
 from stream.incidents import IncidentPolicy
 from stream.ingest import IngestSpec, Source
 from stream.outcomes.intake import JoinedModel
@@ -120,6 +121,19 @@ def counted_references(references: ReferencesByVersion, source: str) -> dict[tup
         for key, reference in references.items()
         if (restricted := reference.for_source(source)) is not None
     }
+
+
+def flood_policy(settings: Settings) -> FloodPolicy:
+    """When rejected records are a flood, and what then."""
+    errors = settings.errors
+    return FloodPolicy(
+        share=errors.flood_share,
+        records=errors.flood_records,
+        within_ms=errors.flood_within_ms,
+        probe_every_ms=errors.probe_every_ms,
+        probe_records=errors.probe_records,
+        pauses=errors.tolerance == "breaker",
+    )
 
 
 def ingest_spec(settings: Settings) -> IngestSpec:

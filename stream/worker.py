@@ -29,6 +29,8 @@ from stream.commit import Committer
 from stream.errors import DriftstreamError
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.faust_credentials import faust_credentials
+from stream.flood_guard import FloodGuard
+from stream.flood_register import FloodRegister
 from stream.ingest import Ingest, Source
 from stream.kafka_config import consumer_config, producer_config
 from stream.learning.sightings import LearningMetrics
@@ -39,6 +41,7 @@ from stream.outcomes.plans import joined_models
 from stream.outcomes.sending import OutcomeJoin
 from stream.plans import (
     ReferencesByVersion,
+    flood_policy,
     ingest_spec,
     learning_models,
     model_plans,
@@ -266,11 +269,22 @@ class Worker:
             panes_partitions=panes_partitions,
             join=OutcomeJoin(store.joins, self._joined, joined=self.metrics.performance.joined),
         )
+        assignment = Assignment(store=store, consumer=consumer, sink=sink, alerts=self._route())
+        floods = FloodGuard(
+            flood_policy(settings),
+            settings.topics.inputs,
+            consumer=consumer,
+            assignment=assignment,
+            register=FloodRegister(self._redis(), prefix=settings.redis.prefix, worker=self.name),
+            metrics=self.metrics,
+            alerts=self._route(),
+        )
         return Ingest(
             ingest_spec(settings),
             self._sources(self.references),
             consumer=consumer,
-            assignment=Assignment(store=store, consumer=consumer, sink=sink, alerts=self._route()),
+            assignment=assignment,
+            floods=floods,
             committer=committer,
             metrics=self.metrics,
             beat=lambda: self.health.beat("ingest"),

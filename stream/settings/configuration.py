@@ -26,6 +26,7 @@ from stream.errors import ConfigError
 from stream.settings.budget import AlarmBudget
 from stream.settings.config_errors import Origins, dotted, explain, listed
 from stream.settings.config_file import ConfigDocument, read_config
+from stream.settings.error_section import ErrorSettings
 from stream.settings.environment import INSECURE, Override, read_environment, read_overrides
 from stream.settings.kafka_properties import KafkaProperties
 from stream.settings.label_sections import LabelSettings, PrivacySettings
@@ -105,6 +106,7 @@ class Settings(Section):
     ingest: IngestSettings = Field(default=IngestSettings(), description="batches and commits")
     time: TimeSettings = Field(default=TimeSettings(), description="event time")
     limits: LimitSettings = Field(default=LimitSettings(), description="bounds on events")
+    errors: ErrorSettings = Field(default=ErrorSettings(), description="records that are no events")
     metrics: MetricsSettings = Field(default=MetricsSettings(), description="Prometheus endpoint")
     alerts: AlertSettings = Field(default=AlertSettings(), description="incidents")
     security: SecuritySettings = Field(

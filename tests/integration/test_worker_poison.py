@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from stream.dead_letters import SHORT_VALUE
 from stream.embedded import EmbeddedKafka
 from tests.integration.ledger import Ledger, event
-from tests.integration.pipeline import Pipeline, eventually, header, send, synthetic_reference
+from tests.integration.pipeline import Pipeline, eventually, header, send, synthetic_reference, values
 
 pytestmark = pytest.mark.services
 
@@ -112,3 +112,38 @@ def test_a_dead_letter_that_its_topic_refuses_does_not_stop_the_others(
         assert header(letter, "driftstream.errors.reason") == "too_large"
         assert header(letter, "driftstream.errors.value.bytes") == str(len(bad))
         assert letter.value() == bad[:SHORT_VALUE]
+
+
+def test_a_flood_pauses_its_topic_tells_once_and_ends_by_itself(
+    tmp_path: Path, kafka: EmbeddedKafka, redis_url: str
+) -> None:
+    """Every record is counted or dead-lettered once, whatever the breaker does."""
+    ledger, bad = Ledger(3_000), 3_000
+    with Pipeline(
+        tmp_path,
+        kafka,
+        redis_url,
+        references={"m": [synthetic_reference()]},
+        errors={"flood_records": 200, "probe_every": "300ms"},
+    ) as pipeline:
+        producer, topic = pipeline.producer(), pipeline.topics["inference"]
+        send(producer, topic, ((n % 8, b"no event") for n in range(bad)))
+        worker, alerts = pipeline.worker(), pipeline.reader("alerts")
+        paused = eventually(
+            lambda: "paused" in (page := worker.get("/readyz"))[1] and page, lambda: worker.get("/readyz")
+        )
+        assert paused[0] == 503
+        eventually(lambda: worker.metric("driftstream_dead_letter_flood") == 1, "the gauge of the flood")
+        send(producer, topic, ledger.stream())
+        eventually(lambda: pipeline.total("events") >= 3_000, lambda: f"{pipeline.cursors()}")
+        eventually(lambda: len(alerts.poll()) >= 2, lambda: f"{alerts.records}")
+        worker.await_ready()
+        assert (pipeline.total("events"), pipeline.total("rejected")) == (3_000, bad)
+        dead_letters(pipeline, bad)
+        floods = [
+            each for each in values(alerts.poll()) if each["labels"]["alertname"] == "dead_letter_flood"
+        ]
+        assert [each["status"] for each in floods] == ["firing", "resolved"]
+        assert len({each["fingerprint"] for each in floods}) == 1
+        assert floods[0]["labels"]["topic"] == topic
+        assert floods[0]["evidence"]["rejected"].keys() == {"not_json"}
