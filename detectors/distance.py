@@ -133,3 +133,69 @@ def _shares(reference: ArrayLike, sample: ArrayLike) -> tuple[Floats, Floats]:
 
 def _where_rows(values: Floats, a: Floats, b: Floats) -> Floats:
     return np.where((a.sum(axis=1) > 0) & (b.sum(axis=1) > 0), values, np.nan)
+
+
+class Distances:
+    """Every distance from one reference at once: the numbers of the functions above, to the bit.
+
+    What depends on the reference alone is worked out once, and what several distances need once a sample.
+
+    Parameters
+    ----------
+    reference
+        Counts ``(d, K)`` of whole numbers, each column of the same sum.
+    ordered
+        Columns whose first cells hold ordered values, bool ``(d,)``: for these KS and Wasserstein-1.
+    centers
+        Centers of these cells, ``(ordered columns, cells)``, increasing.
+    """
+
+    NAMES = ("psi", "chi2", "js", "hellinger", "tv", "ks", "wasserstein")
+
+    def __init__(self, reference: NDArray[np.int64], ordered: NDArray[np.bool_], centers: ArrayLike) -> None:
+        self._counts = np.asarray(reference, dtype=np.float64)
+        self._rows = float(self._counts[0].sum()) if len(self._counts) else 0.0
+        self._empty = self._counts == 0
+        self._at_least = np.maximum(self._counts, EMPTY_CELL_COUNT) / max(self._rows, 1.0)
+        self.shares = shares(self._counts)
+        self._roots = np.sqrt(self.shares)
+        self._ordered = np.flatnonzero(ordered)
+        self._every = self._ordered.size == len(self._counts)
+        centers = np.asarray(centers, dtype=np.float64)
+        self._cells = centers.shape[1]
+        self._gaps = np.diff(centers, axis=1)
+        self._below = np.cumsum(shares(self._values(self._counts)), axis=1)
+
+    def _values(self, counts: Floats) -> Floats:
+        values: Floats = counts[self._ordered, : self._cells]
+        return values
+
+    def of(self, sample: NDArray[np.int64], rows: int) -> tuple[Floats, Floats]:
+        """Return the distances of counts ``(d, K)`` of so many rows each, and their shares.
+
+        The distances are ``(7, d)``, in the order of :attr:`NAMES`.
+        """
+        distances = np.full((len(self.NAMES), len(self._counts)), np.nan)
+        counts = sample.astype(np.float64)
+        if not rows or not self._rows:
+            return distances, shares(counts)
+        p, q = self.shares, counts / rows
+        apart = p - q
+        terms = np.empty((5, *counts.shape))
+        at_least = np.maximum(counts, EMPTY_CELL_COUNT) / rows
+        np.multiply(at_least - self._at_least, np.log(at_least / self._at_least), out=terms[0])
+        terms[0][self._empty & (counts == 0)] = 0.0
+        np.divide(apart**2, np.maximum(self._counts + counts, 1.0), out=terms[1])
+        middle = (p + q) / 2
+        np.add(rel_entr(p, middle), rel_entr(q, middle), out=terms[2])
+        np.square(self._roots - np.sqrt(q), out=terms[3])
+        np.abs(apart, out=terms[4])
+        np.sum(terms, axis=2, out=distances[:5])
+        distances[1] *= self._rows * rows
+        distances[2] = np.sqrt(np.maximum(distances[2] / (2 * np.log(2)), 0.0))
+        distances[3] = np.sqrt(distances[3] / 2)
+        distances[4] /= 2
+        below = np.abs(self._below - np.cumsum(shares(self._values(counts)), axis=1))
+        distances[5, self._ordered] = below.max(axis=1, initial=0.0)
+        distances[6, self._ordered] = (below[:, :-1] * self._gaps).sum(axis=1)
+        return distances, q

@@ -25,7 +25,14 @@ class Entries(NamedTuple):
 
     def take(self, chosen: NDArray[np.intp]) -> Entries:
         """Return some of the entries."""
-        return Entries(*(values.take(chosen) for values in self))
+        return Entries(
+            component=self.component.take(chosen),
+            x=self.x.take(chosen),
+            total=self.total.take(chosen),
+            n=self.n.take(chosen),
+            tolerated=self.tolerated.take(chosen),
+            extra=self.extra.take(chosen),
+        )
 
 
 class Surprise(NamedTuple):

@@ -1,16 +1,19 @@
-"""What a monitor answers: plain frozen records, every number finite or ``None`` as JSON wants."""
+"""What a monitor answers: plain frozen records, every number finite or ``None`` as JSON wants.
+
+``msgspec.json.encode`` writes them, ``msgspec.to_builtins`` makes dictionaries of them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Status = Literal["ok", "drift", "not_enough_data"]
 Severity = Literal["none", "ticket", "page"]
 
 
-@dataclass(frozen=True, slots=True)
-class CellChange:
+class CellChange(msgspec.Struct, frozen=True, gc=False):
     """A cell that moved: its label, its share in the reference and in the window."""
 
     label: str
@@ -18,8 +21,7 @@ class CellChange:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureVerdict:
+class FeatureVerdict(msgspec.Struct, frozen=True, gc=False):
     """One column of a verdict.
 
     Attributes
@@ -72,8 +74,7 @@ class FeatureVerdict:
     cells: tuple[CellChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PairVerdict:
+class PairVerdict(msgspec.Struct, frozen=True, gc=False):
     """Two columns whose dependence changed, and neither of them by itself.
 
     The correlations are those of the location scores (close to Spearman's), of the reference and of the
@@ -87,8 +88,7 @@ class PairVerdict:
     p_value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What one slice of data says about a model.
 
     Attributes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +13,6 @@ from stream.alerts import digest
 from stream.messages import Message
 
 _JSON = msgspec.json.Encoder()
-_OWN_KEYS = ("name", "cells")  # the name is the key, moved cells stand only where something drifted
 
 
 class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,13 +76,11 @@ def pairs_of(pairs: Iterable[PairVerdict]) -> list[dict[str, Any]]:
 
 
 def _plain(feature: FeatureVerdict, visible: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    plain = {
-        field.name: getattr(feature, field.name)
-        for field in dataclasses.fields(feature)
-        if field.name not in _OWN_KEYS
-    }
-    if feature.cells:
-        plain["cells"] = [dataclasses.asdict(cell) for cell in feature.cells]
+    plain = msgspec.structs.asdict(feature)
+    del plain["name"]  # it is the key
+    cells = plain.pop("cells")
+    if cells:
+        plain["cells"] = [msgspec.structs.asdict(cell) for cell in cells]
     if feature.drifted and feature.name in visible:
         plain["smallest_visible"] = visible[feature.name]
     return plain

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +44,7 @@ def test_a_verdict_whatever_comes(reference, data):
         twin = Monitor.from_bytes(monitor.to_bytes(), reference, min_samples=5)
         verdict = monitor.update(columns, timestamp_ms=time)
         assert twin.update(columns, timestamp_ms=time) == verdict
-        json.dumps(dataclasses.asdict(verdict), allow_nan=False)
+        json.dumps(msgspec.to_builtins(verdict), allow_nan=False)
         if verdict.drifted:
             assert verdict.drifted_names
             assert verdict.severity != "none"

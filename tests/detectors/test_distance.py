@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 
 from detectors import Monitor, Reference
 from detectors.distance import (
+    Distances,
     chi_square,
     g_statistic,
     hellinger,
@@ -60,7 +61,14 @@ def test_distance_agrees_with_scipy_on_histograms(ours, oracle):
     np.testing.assert_allclose(ours, rows(oracle), rtol=1e-9, atol=1e-9)
 
 
-ALL = [psi, jensen_shannon, hellinger, total_variation, chi_square, g_statistic, kolmogorov_smirnov]
+OVER_ALL = {
+    "psi": psi,
+    "js": jensen_shannon,
+    "hellinger": hellinger,
+    "tv": total_variation,
+    "chi2": chi_square,
+}
+ALL = [*OVER_ALL.values(), g_statistic, kolmogorov_smirnov]
 
 
 @pytest.mark.parametrize("distance", ALL)
@@ -121,3 +129,23 @@ def test_binned_distances_are_close_to_those_of_raw_values(family, shift):
     p, q = np.histogram(before, bins)[0] / 20_000, np.histogram(after, bins)[0] / 5_000
     assert feature.js == pytest.approx(jensenshannon(p, q, base=2), abs=1e-7)
     assert feature.tv == pytest.approx(np.abs(p - q).sum() / 2)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 300])
+def test_all_distances_at_once_are_the_single_ones_to_the_bit(columns):
+    rng = np.random.default_rng(columns)
+    reference, window = (rng.multinomial(n, rng.dirichlet(np.full(40, 0.2)), columns) for n in (5000, 400))
+    window[0] = [*[0] * 37, 400, 0, 0]  # no row with a value
+    ordered = rng.random(columns) < 0.7
+    ordered[0] = True
+    centers = np.sort(rng.normal(size=(ordered.sum(), 37)), axis=1)
+    found, share = Distances(reference, ordered, centers).of(window, 400)
+    values = reference[ordered, :37], window[ordered, :37]
+    by_name = dict(zip(Distances.NAMES, found, strict=True))
+    for name, distance in OVER_ALL.items():
+        np.testing.assert_array_equal(by_name[name], distance(reference, window))
+    np.testing.assert_array_equal(by_name["ks"][ordered], kolmogorov_smirnov(*values))
+    np.testing.assert_array_equal(by_name["wasserstein"][ordered], wasserstein(*values, centers))
+    assert np.isnan(found[5:, ~ordered]).all()
+    np.testing.assert_array_equal(share, shares(window))
+    assert np.isnan(Distances(reference, ordered, centers).of(np.zeros_like(window), 0)[0]).all()

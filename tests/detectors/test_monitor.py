@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -226,7 +226,7 @@ def test_corrupt_and_foreign_state_is_refused(reference):
 
 def test_verdicts_are_plain_json_numbers(reference):
     verdict = Monitor(reference).update(draw(np.random.default_rng(53), ROWS))
-    text = json.dumps(dataclasses.asdict(verdict), allow_nan=False)
+    text = json.dumps(msgspec.to_builtins(verdict), allow_nan=False)
     assert json.loads(text)["features"][0]["name"] == "x0"
     score = next(f for f in verdict.features if f.name == "score")
     region = next(f for f in verdict.features if f.name == "region")
