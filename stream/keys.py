@@ -64,9 +64,14 @@ class PartitionKeys:
         """Hash: model (and version) without a reference to the number of its events."""
         return f"{self._tag}:unknown"
 
+    @property
+    def pane_stem(self) -> str:
+        """Start of the key of every pane; the member of the pane follows."""
+        return f"{self._tag}:pane:"
+
     def pane(self, key: PaneKey) -> str:
         """String: packed counts of one pane."""
-        return f"{self._tag}:pane:{key.member().decode()}"
+        return self.pane_stem + key.member().decode()
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,6 @@ class ModelKeys:
 def topic_key(prefix: str, topic: str) -> str:
     """Hash: what all workers must agree on about a topic (its number of partitions)."""
     return f"{prefix}:topic:{topic}"
-
-
-def flood_key(prefix: str, topic: str) -> str:
-    """Hash: since when most of a topic is rejected, and which workers see it."""
-    return f"{prefix}:flood:{topic}"
 
 
 def worker_key(prefix: str, worker: str) -> str:
