@@ -146,6 +146,11 @@ def topic_key(prefix: str, topic: str) -> str:
     return f"{prefix}:topic:{topic}"
 
 
+def flood_key(prefix: str, topic: str) -> str:
+    """Hash: since when most of a topic is rejected, and which workers see it."""
+    return f"{prefix}:flood:{topic}"
+
+
 def worker_key(prefix: str, worker: str) -> str:
     """Hash with a TTL: a live worker's address and role, for ``driftstream status``."""
     return f"{prefix}:worker:{worker}"
