@@ -111,11 +111,19 @@ class Assignment:
 
     # ---- claiming
 
-    def reclaim(self, owned: OwnedPartition) -> None:
-        """Redis went back, or our epoch is gone: drop what was counted, claim again, seek."""
+    def reclaim(self, partitions: Sequence[OwnedPartition]) -> None:
+        """Redis went back, or our epochs are gone: drop what was counted, claim again, read from there.
+
+        All at once: a broker answers for offsets only after the fetch that it is holding, half a second each.
+        """
         self.generation += 1
-        self._declare(owned.topic)
-        self._go_to(self._claim(owned.topic, owned.partition))
+        for topic in sorted({owned.topic for owned in partitions}):
+            self._declare(topic)
+        self._consumer.incremental_unassign(
+            [TopicPartition(each.topic, each.partition) for each in partitions]
+        )
+        starts = [self._claim(each.topic, each.partition) for each in partitions]
+        self._consumer.incremental_assign(starts)
 
     def release(self, owned: OwnedPartition) -> None:
         """Another worker has claimed after us: stop consuming until the group decides.

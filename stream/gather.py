@@ -98,7 +98,7 @@ def _handle(assignment: Assignment, event: Record) -> None:
             owned.end = int(event.offset() or 0)
     elif error.code() in _OUT_OF_RANGE and owned is not None:
         log.warning('offset out of range partition="%s[%s]"', owned.topic, owned.partition)
-        assignment.reclaim(owned)
+        assignment.reclaim([owned])
     elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         raise DependencyError(f"topic {event.topic()} is gone: create it with `driftstream topics create`")
     else:

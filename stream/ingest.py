@@ -41,6 +41,7 @@ from stream.ownership import OwnedPartition
 
 log = logging.getLogger(__name__)
 HOLD_S = 0.5
+PROBE_MS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ class Ingest:
         self._held = False
         self._next_flush_ms = 0
         self._next_beat_ms = 0
+        self._next_probe_ms = 0
         self._uncommitted = 0
         self._beat_heard = beat
         self._shown: set[tuple[str, int]] = set()
@@ -243,8 +245,7 @@ class Ingest:
         self._release()
         self._uncommitted = 0
         self._last_commit_ms = now
-        for owned, reason in refused:
-            self._resolve(owned, reason)
+        self._resolve(refused)
         self._committer.publish_again(self.assignment)
         # 5. for lag tools; a failure here costs nothing
         offsets = [
@@ -263,13 +264,18 @@ class Ingest:
         except (redis.RedisError, DependencyError) as exc:
             log.warning('left uncommitted, the next owner counts it again reason="%s"', exc)
 
-    def _resolve(self, owned: OwnedPartition, reason: Exception) -> None:
-        log.warning('commit refused partition="%s[%s]" reason="%s"', owned.topic, owned.partition, reason)
-        if isinstance(reason, Fenced) and reason.stored > owned.epoch:
-            self.assignment.release(owned)
-            return
-        self._metrics.rewound(owned.topic)
-        self.assignment.reclaim(owned)
+    def _resolve(self, refused: Sequence[tuple[OwnedPartition, Exception]]) -> None:
+        """Let go of partitions that another worker has claimed, and read the others from what Redis holds."""
+        gone_back: list[OwnedPartition] = []
+        for owned, reason in refused:
+            log.warning('commit refused partition="%s[%s]" reason="%s"', owned.topic, owned.partition, reason)
+            if isinstance(reason, Fenced) and reason.stored > owned.epoch:
+                self.assignment.release(owned)
+                continue
+            self._metrics.rewound(owned.topic)
+            gone_back.append(owned)
+        if gone_back:
+            self.assignment.reclaim(gone_back)
 
     def _hold(self, reason: Exception) -> None:
         self._next_flush_ms = monotonic_ms() + int(HOLD_S * 1000)
@@ -298,17 +304,19 @@ class Ingest:
     def _beat(self, now_ms: int) -> None:
         """Tell the evaluators which partitions are caught up and quiet, and the gauges where we are."""
         self.assignment.settle()
-        idle = [owned for owned in self.assignment if self._is_idle(owned, now_ms)]
-        for owned in idle:
+        quiet = [owned for owned in self.assignment if self._is_idle(owned, now_ms)]
+        for owned in quiet:
             owned.idle_beat += 1
-        if idle and not self._held:
+        if now_ms >= self._next_probe_ms:  # has Redis still what we know? Where nothing comes, nobody asks
+            self._next_probe_ms = now_ms + PROBE_MS
+            quiet = [owned for owned in self.assignment if not owned.changed]
+        if quiet and not self._held:
             try:
-                refused = self._committer.commit(idle)
+                refused = self._committer.commit(quiet)
             except (redis.RedisError, DependencyError) as exc:
                 self._hold(exc)
                 return
-            for owned, reason in refused:
-                self._resolve(owned, reason)
+            self._resolve(refused)
         for topic in self._sources:
             assigned = [owned for owned in self.assignment if owned.topic == topic]
             paused = len(assigned) if self._held or self._floods.paused(topic) else 0

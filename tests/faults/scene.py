@@ -133,6 +133,10 @@ class Scene(AbstractContextManager["Scene"]):
         """A client beside the proxy."""
         return Redis.from_url(self.redis.url, socket_timeout=5)
 
+    def use_redis(self, server: EmbeddedRedis) -> None:
+        """Look at another server from now on."""
+        self.redis, self.pipeline.redis_url = server, server.url
+
     def counted(self) -> int:
         """Records counted so far, by the offsets in Redis; -1 while it does not answer."""
         with contextlib.suppress(Exception):
@@ -154,18 +158,14 @@ class Scene(AbstractContextManager["Scene"]):
         return f"TEST_SEED={self.traffic.spec.seed} {self.watch.reasons}{logs}"
 
     def _look(self) -> None:
-        with self.redis_client() as client:
-            while not self._watching.wait(LOOK_S):
-                self.watch.look(
-                    client,
-                    self.pipeline.prefix,
-                    self.pipeline.topics["inference"],
-                    self.traffic.spec.partitions,
-                )
-                for worker in list(self.workers):
-                    with contextlib.suppress(psutil.Error):
-                        rss = psutil.Process(worker.process.pid).memory_info().rss
-                        self.peak_bytes = max(self.peak_bytes, rss)
+        where = (self.pipeline.prefix, self.pipeline.topics["inference"], self.traffic.spec.partitions)
+        while not self._watching.wait(LOOK_S):
+            with self.redis_client() as client:
+                self.watch.look(client, *where)
+            for worker in list(self.workers):
+                with contextlib.suppress(psutil.Error):
+                    rss = psutil.Process(worker.process.pid).memory_info().rss
+                    self.peak_bytes = max(self.peak_bytes, rss)
 
     # ---- faults
 
