@@ -1,6 +1,6 @@
 # make install   everything into .venv (Python >= 3.11 is all that must be there)
 # make demo      the whole pipeline on a Kafka and a Redis of its own; ARGS="--output json" and the like
-# make test      all tests; ARGS="tests/stream -k window" and the like
+# make test      all tests, files side by side; ARGS="tests/stream -k window" and the like, WORKERS=1 one after another
 # make faults    the rest of the fault matrix, with a table; TEST_SEED=N repeats a run
 # make soak      20 minutes at 20,000 events/s with a fault every 15 s; SOAK_MINUTES, SOAK_RATE, SOAK_FAULT_EVERY
 # make check     format, lint, types, import directions
@@ -10,6 +10,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 NATIVE := .venv/.native
+WORKERS := 2
 
 .PHONY: install demo test faults soak check format clean
 
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 
 test: $(NATIVE)
 	@.ci/prometheus
-	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
+	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(INSTALLED)
 	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
