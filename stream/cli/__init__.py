@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "emit": "stream.cli.emit:emit",
     "replay": "stream.cli.replay:replay",
     "status": "stream.cli.status:status",
+    "forget": "stream.cli.forget:forget",
     "version": "stream.cli.version:version",
 }
 """Command name -> a function, or a ``typer.Typer`` of sub-commands. The order is that of ``--help``."""

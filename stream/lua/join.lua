@@ -10,6 +10,14 @@
 -- 2 * ts_ms + supersedes (f64, big endian); labels compare as bytes, never by '<' on strings (by locale).
 -- The script is join_blocks.lua, join_labels.lua and this file, one after the other.
 
+-- ---- ids that were forgotten: they do not come back when Kafka is read again
+local forgotten = stem .. 'forgotten'
+local some_forgotten = call('EXISTS', forgotten) == 1
+local function is_forgotten(key)
+  local until_ms = call('ZSCORE', forgotten, key)
+  return until_ms and tonumber(until_ms) > now
+end
+
 -- ---- rows
 local function repeated(name, key, value) -- true = there is an entry, so this one is none
   local stored = call('HGET', name, key)
@@ -33,6 +41,7 @@ local function in_other_grid(hash, key, value, when) -- a prediction taken befor
   return false
 end
 local function predict(known, key, value)
+  if some_forgotten and is_forgotten(key) then return end
   local hash = struct_unpack('<I4', key)
   local sizes, stems = known.sizes, known.stems
   local last = #sizes
@@ -101,6 +110,7 @@ local function find(grid, hash, key, ts, late) -- where the last one was found, 
   end
 end
 local function label(key, new)
+  if some_forgotten and is_forgotten(key) then return end
   local hash = struct_unpack('<I4', key)
   local ts, late = moment(new), {}
   for _, grid in ipairs(grids) do

@@ -26,10 +26,11 @@ from stream.errors import ConfigError
 from stream.settings.budget import AlarmBudget
 from stream.settings.config_errors import Origins, dotted, explain, listed
 from stream.settings.config_file import ConfigDocument, read_config
-from stream.settings.error_section import ErrorSettings
 from stream.settings.environment import INSECURE, Override, read_environment, read_overrides
+from stream.settings.error_section import ErrorSettings
 from stream.settings.kafka_properties import KafkaProperties
-from stream.settings.label_sections import LabelSettings, PrivacySettings
+from stream.settings.label_sections import LabelSettings
+from stream.settings.privacy_section import PrivacySettings
 from stream.settings.section import Section
 from stream.settings.sections import (
     AlertSettings,

@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from math import prod
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from stream.outcomes.records import LEAST_LOSS
 from stream.settings.section import Section
 from stream.settings.units import SpanMs
-from stream.settings.value_types import EmptyIsNone, comma_separated
+from stream.settings.value_types import comma_separated
 
 _RESERVED = frozenset({"other", "none"})
 _HOUR, _DAY = 3_600_000, 86_400_000
 MOST_STRATA = 10_000
 """Of one model: combinations of the values of its segments and of its variants."""
-MOST_KEY_BYTES = 64
 
 
 def _texts(value: object) -> object:
@@ -57,12 +56,6 @@ def _parsed(value: object) -> object:
         return json.loads(value)
     except ValueError:
         raise PydanticCustomError("name", 'must be JSON, such as {"region": ["eu", "us"]}') from None
-
-
-def _id_key(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and len(value.get_secret_value().encode()) > MOST_KEY_BYTES:
-        raise PydanticCustomError("name", f"must be at most {MOST_KEY_BYTES} bytes")
-    return value
 
 
 Values = Annotated[tuple[str, ...], AfterValidator(_values), BeforeValidator(_texts)]
@@ -120,13 +113,3 @@ class ModelLabelSettings(Section):
     )
     settle_ms: SpanMs | None = Field(default=None, alias="settle", description="as in defaults")
     min_effect: float | None = Field(default=None, ge=0, le=1, description="as in defaults")
-
-
-class PrivacySettings(Section):
-    """What stands for prediction ids in Redis."""
-
-    id_key: Annotated[SecretStr | None, EmptyIsNone, AfterValidator(_id_key)] = Field(
-        default=None,
-        description="secret key of the hashes of prediction ids, at most 64 bytes; the same for all workers; "
-        "best given by DRIFTSTREAM_PRIVACY__ID_KEY_FILE",
-    )
