@@ -62,6 +62,16 @@ class Counts:
                 raise ValueError(f"moments must be one-dimensional, they have shape {self.moments.shape}")
 
     @classmethod
+    def of(cls, cells: NDArray[np.int64], moments: NDArray[np.int64] | None, n: int) -> Counts:
+        """Return counts of arrays that are known to be right; they are kept, not copied.
+
+        For what has just been counted or packed: checks would cost more than the counting of a few rows.
+        """
+        counts = cls.__new__(cls)
+        counts.cells, counts.moments, counts.n = cells, moments, n
+        return counts
+
+    @classmethod
     def empty(cls, binning: Binning) -> Counts:
         """Return counts of no rows."""
         return cls(np.zeros((len(binning.names), binning.width), dtype=np.int64))
@@ -96,7 +106,8 @@ class Counts:
 
     def copy(self) -> Counts:
         """Return counts that share nothing with these."""
-        return Counts(self.cells, self.moments)
+        moments = None if self.moments is None else self.moments.copy()
+        return Counts.of(self.cells.copy(), moments, self.n)
 
     def __add__(self, other: Counts) -> Counts:
         total = self.copy()

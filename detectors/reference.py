@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from detectors.binning import Binning
 from detectors.building import build
 from detectors.calibration import Variation
 from detectors.columns import Kind
+from detectors.compiled import CompiledTally, compiled_tally
 from detectors.counts import Counts
 from detectors.errors import MismatchError
 from detectors.estimation.table import PerformanceEntry
@@ -191,4 +192,32 @@ class Reference:
         Parameters and errors are those of :meth:`Binning.count`.
         """
         cells, moments = self.binning.tally(encoded, group, groups, products=self._products)
-        return [Counts(cells[g], None if moments is None else moments[g]) for g in range(groups)]
+        rows = cells[:, 0].sum(axis=1).tolist() if len(self.names) else [0] * groups
+        return [Counts.of(cells[g], None if moments is None else moments[g], rows[g]) for g in range(groups)]
+
+    @cached_property
+    def _compiled(self) -> CompiledTally | None:
+        return compiled_tally(self.binning, self._products)
+
+    def no_counts(self) -> Counts:
+        """Return counts of no rows, for :meth:`count_into`."""
+        moments = None if self._products is None else np.zeros(len(self._products), dtype=np.int64)
+        return Counts.of(np.zeros((len(self.names), self.binning.width), dtype=np.int64), moments, 0)
+
+    def count_into(
+        self, counts: Sequence[Counts], encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp]
+    ) -> None:
+        """Count rows of encoded columns where they belong: row i into ``counts[group[i]]``, -1 for nowhere.
+
+        What :meth:`tally` and :meth:`Counts.merge` do, without the arrays in between. The counts are those of
+        :meth:`no_counts`, grown or not; those of other rows have lost their moments.
+        """
+        compiled = self._compiled
+        if compiled is not None and compiled.count_into(counts, encoded, group):
+            return
+        counted = group >= 0
+        if not counted.all():
+            group = group[counted]
+            encoded = {name: values[counted] for name, values in encoded.items()}
+        for into, more in zip(counts, self.tally(encoded, group, len(counts)), strict=True):
+            into.merge(more)

@@ -67,9 +67,11 @@ class Committer:
     def take(self, owned: OwnedPartition, delta: Delta, *, out_of_orderness_ms: int) -> None:
         """Add what a batch counted to what the partition has not committed yet, and move its watermark."""
         intake = owned.intake
-        for key, pane in delta.panes.items():
-            intake.add(key, pane)
-            self._metrics.events(owned.topic, key.model, pane.counts.n)
+        if delta.panes is intake.panes:  # counted in place
+            intake.dirty |= delta.touched
+        else:
+            for key in delta.touched:
+                intake.add(key, delta.panes[key])
         intake.totals.update(delta.totals)
         intake.unknown.update(delta.unknown)
         intake.outcomes.add(delta.outcomes)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import Reference
-from stream.codec import Batch, Block, InferenceAttributes, Rejected
+from detectors import Counts, Reference
+from stream.codec import Batch, Block, Rejected
 from stream.keys import PaneKey
 from stream.outcomes.intake import OutcomeIntake
 from stream.outcomes.join_rows import JoinRows
-from stream.panes import GroupedRows, Pane, group_rows
+from stream.pane_rows import BatchRows, GroupedRows, group_rows, not_traffic, too_late
+from stream.panes import Pane
 from stream.windows import WindowSpec
 
 FUTURE = "future_timestamp"
@@ -34,9 +35,14 @@ class Sighted:
 
 @dataclass
 class Delta:
-    """What a batch adds to one partition; ``sightings`` by (model, version), ``""``: none given."""
+    """What a batch adds to one partition.
+
+    ``panes`` are those that the batch was counted into, ``touched`` the keys of those that it changed.
+    ``sightings`` are by (model, version), ``""``: none given.
+    """
 
     panes: dict[PaneKey, Pane] = field(default_factory=dict)
+    touched: set[PaneKey] = field(default_factory=set)
     totals: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     outcomes: JoinRows = field(default_factory=JoinRows)
@@ -46,10 +52,14 @@ class Delta:
 
 @dataclass(frozen=True)
 class Counted:
-    """A batch's deltas by partition index, and every row that was refused, with the reason."""
+    """A batch's deltas by partition index, and every row that was refused, with the reason.
+
+    ``events`` are the rows in drift windows by model.
+    """
 
     deltas: list[Delta]
     rejected: list[Rejected]
+    events: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class BatchCounter:
         watermarks_ms: Sequence[int | None],
         *,
         newest_ms: int,
+        panes: Sequence[dict[PaneKey, Pane]] | None = None,
     ) -> Counted:
         """Split a batch over its partitions.
 
@@ -95,8 +106,10 @@ class BatchCounter:
             (n,) index into ``watermarks_ms`` of each row of the batch.
         newest_ms
             Rows with a later event time come from the future: they are refused and never move a watermark.
+        panes
+            Of each partition, what is counted into; new panes are put there. New ones alone where None.
         """
-        deltas = [Delta() for _ in watermarks_ms]
+        deltas = [Delta() for _ in watermarks_ms] if panes is None else [Delta(each) for each in panes]
         behind = np.array([NO_WATERMARK_MS if ms is None else ms for ms in watermarks_ms], dtype=np.int64)
         future = batch.ts_ms > newest_ms
         rejected = list(batch.rejected)
@@ -104,66 +117,91 @@ class BatchCounter:
             Rejected(row, FUTURE, f"ts {int(batch.ts_ms[row])} is later than {newest_ms}: check the clock")
             for row in np.flatnonzero(future).tolist()
         ]
-        for block in batch.blocks:
-            self._count_block(block, partition[block.rows], behind, newest_ms, deltas)
+        events = self._count_blocks(batch.blocks, partition, behind, newest_ms, deltas)
         _count_strangers(batch, partition, ~future, deltas, self.learning)
         for row in rejected:
             deltas[partition[row.row]].totals["rejected"] += 1
         _advance(np.where(future, -1, batch.ts_ms), partition, deltas)
         if self.outcomes is not None:
             taken = self.outcomes.take(batch, partition, newest_ms=newest_ms, partitions=len(deltas))
-            for delta, rows in zip(deltas, taken, strict=True):
-                delta.outcomes = rows
-        return Counted(deltas, rejected)
+            for delta, outcomes in zip(deltas, taken, strict=True):
+                delta.outcomes = outcomes
+        return Counted(deltas, rejected, events)
 
-    def _count_block(
+    def _count_blocks(
         self,
-        block: Block,
-        at: NDArray[np.intp],
+        blocks: Sequence[Block],
+        partition: NDArray[np.intp],
         behind: NDArray[np.int64],
         newest_ms: int,
         deltas: list[Delta],
+    ) -> dict[str, int]:
+        if not blocks:
+            return {}
+        specs = [self.windows[block.model] for block in blocks]
+        rows = BatchRows.of(blocks, specs, partition)
+        kept = rows.ts_ms <= newest_ms
+        for name, apart in not_traffic(blocks):
+            kept = _without(kept, apart, name, rows, deltas)
+        late = too_late(rows, specs, self.restate_ms, behind)
+        kept = _without(kept, late, "late", rows, deltas)
+        if not kept.any():
+            return {}
+        _add_total(deltas, "events", rows.at[kept])
+        groups = group_rows(rows, kept, partitions=len(deltas))
+        self._add_groups(blocks, rows.ends, groups, deltas)
+        return _events_by_model(blocks, rows.block[kept])
+
+    def _add_groups(
+        self, blocks: Sequence[Block], ends: Sequence[int], groups: GroupedRows, deltas: list[Delta]
     ) -> None:
-        spec = self.windows[block.model]
-        kept = block.ts_ms <= newest_ms
-        for name, apart in _not_traffic(block):
-            _add_total(deltas, name, at[kept & apart])
-            kept &= ~apart
-        starts = block.ts_ms - block.ts_ms % spec.slide_ms
-        late = starts + spec.too_late_at(0, self.restate_ms) <= behind[at]
-        _add_total(deltas, "late", at[kept & late])
-        kept &= ~late
-        columns = block.columns
-        ts_ms = block.ts_ms
-        if not kept.all():
-            columns = {name: values[kept] for name, values in columns.items()}
-            ts_ms, at = ts_ms[kept], at[kept]
-        if not len(ts_ms):
-            return
-        rows = group_rows(at, ts_ms, spec.slide_ms, partitions=len(deltas))
-        self._add_groups(replace(block, columns=columns, ts_ms=ts_ms), rows, deltas)
+        start = 0
+        for block, end, first, last in zip(blocks, ends, groups.bounds, groups.bounds[1:], strict=False):
+            if first < last:
+                reference = self.references[block.model, block.version]
+                panes = self._panes(block, reference, range(first, last), groups, deltas)
+                reference.count_into(panes, block.columns, groups.group[start:end])
+            start = end
 
-    def _add_groups(self, block: Block, rows: GroupedRows, deltas: list[Delta]) -> None:
-        reference, ts_ms = self.references[block.model, block.version], block.ts_ms
-        groups = len(rows.partitions)
-        counted = reference.tally(block.columns, rows.group, groups)
-        oldest = np.full(groups, np.iinfo(np.int64).max)
-        newest = np.full(groups, -1)
-        np.minimum.at(oldest, rows.group, ts_ms)
-        np.maximum.at(newest, rows.group, ts_ms)
-        for g in range(groups):
-            delta = deltas[rows.partitions[g]]
-            key = PaneKey(block.model, block.version, int(rows.starts_ms[g]), reference.fingerprint)
-            delta.panes[key] = Pane(counted[g], int(oldest[g]), int(newest[g]))
-            delta.totals["events"] += int(rows.sizes[g])
+    def _panes(
+        self,
+        block: Block,
+        reference: Reference,
+        members: range,
+        groups: GroupedRows,
+        deltas: list[Delta],
+    ) -> list[Counts]:
+        """Counts of the panes that the groups of a block belong to, with their spans of time widened."""
+        found = []
+        key = PaneKey(block.model, block.version, groups.starts_ms[members[0]], reference.fingerprint)
+        for group in members:
+            if groups.starts_ms[group] != key.start_ms:
+                key = key._replace(start_ms=groups.starts_ms[group])
+            delta = deltas[groups.partitions[group]]
+            pane = delta.panes.get(key)
+            if pane is None:
+                pane = delta.panes[key] = Pane(reference.no_counts())
+            pane.widen(groups.oldest_ms[group], groups.newest_ms[group])
+            delta.touched.add(key)
+            found.append(pane.counts)
+        return found
 
 
-def _not_traffic(block: Block) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Rows that no drift window counts, by the total that does."""
-    attributes = block.attributes
-    if isinstance(attributes, InferenceAttributes):
-        yield "errors", attributes.is_error
-        yield "other_variant", attributes.variant != 0
+def _without(
+    kept: NDArray[np.bool_], those: NDArray[np.bool_], name: str, rows: BatchRows, deltas: list[Delta]
+) -> NDArray[np.bool_]:
+    """What is kept without ``those``, which go to a total."""
+    if not those.any():
+        return kept
+    _add_total(deltas, name, rows.at[kept & those])
+    return kept & ~those
+
+
+def _events_by_model(blocks: Sequence[Block], rows: NDArray[np.intp]) -> dict[str, int]:
+    events: Counter[str] = Counter()
+    for block, n in zip(blocks, np.bincount(rows, minlength=len(blocks)).tolist(), strict=True):
+        events[block.model] += n
+    return events
 
 
 def _add_total(deltas: list[Delta], name: str, partition: NDArray[np.intp]) -> None:

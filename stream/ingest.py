@@ -201,7 +201,10 @@ class Ingest:
             batch.at,
             [owned.intake.watermark_ms for owned in batch.owned],
             newest_ms=newest_ms,
+            panes=[owned.intake.panes for owned in batch.owned],
         )
+        for model, events in counted.events.items():
+            self._metrics.events(batch.topic, model, events)
         self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
         if self._sightings is not None:
             self._sightings.take(batch, counted.deltas)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 _JSON = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, order=True)
-class PaneKey:
+class PaneKey(NamedTuple):
     """One pane of one model version, as counted from one partition.
 
     ``fingerprint`` is that of the reference whose bins counted it: a reference replaced under the same

@@ -11,9 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detectors import CorruptBytes, Counts
 from stream.errors import CorruptState
 from stream.keys import PaneKey
@@ -35,6 +32,10 @@ class Pane:
     def add(self, counts: Counts, min_ts_ms: int, max_ts_ms: int) -> None:
         """Merge ``counts`` in place and widen the span."""
         self.counts.merge(counts)
+        self.widen(min_ts_ms, max_ts_ms)
+
+    def widen(self, min_ts_ms: int, max_ts_ms: int) -> None:
+        """Have the span hold these event times too."""
         self.min_ts_ms = min_ts_ms if self.min_ts_ms == NO_EVENT_MS else min(self.min_ts_ms, min_ts_ms)
         self.max_ts_ms = max(self.max_ts_ms, max_ts_ms)
 
@@ -78,7 +79,6 @@ class PartitionIntake:
     totals: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     outcomes: JoinRows = field(default_factory=JoinRows)
-    events: int = 0
     _announced: set[PaneKey] = field(default_factory=set)
     _whole: set[PaneKey] = field(default_factory=set)
 
@@ -102,7 +102,6 @@ class PartitionIntake:
         else:
             held.add(pane.counts, pane.min_ts_ms, pane.max_ts_ms)
         self.dirty.add(key)
-        self.events += pane.counts.n
 
     def advance(self, watermark_ms: int) -> None:
         """Move the watermark forward; it never goes back."""
@@ -131,53 +130,7 @@ class PartitionIntake:
         self.totals.clear()
         self.unknown.clear()
         self.outcomes = JoinRows()
-        self.events = 0
         kept = set(keep)
         self.panes = {key: pane for key, pane in self.panes.items() if key in kept}
         self._announced &= kept
         self._whole &= kept
-
-
-@dataclass(frozen=True)
-class GroupedRows:
-    """Rows of a block split by (partition, pane): ``group[i]`` is the group of row i, ``sizes`` its rows."""
-
-    partitions: NDArray[np.intp]
-    starts_ms: NDArray[np.int64]
-    group: NDArray[np.intp]
-    sizes: NDArray[np.intp]
-
-
-def group_rows(
-    partition: NDArray[np.intp], ts_ms: NDArray[np.int64], slide_ms: int, *, partitions: int
-) -> GroupedRows:
-    """Group rows by partition index and pane.
-
-    Parameters
-    ----------
-    partition, ts_ms
-        Index of each row's partition in ``[0, partitions)`` and its event time in ms; both (n,), n >= 1.
-    """
-    pane = ts_ms // slide_ms
-    unique, group, sizes = _distinct(pane * partitions + partition)
-    return GroupedRows((unique % partitions).astype(np.intp), unique // partitions * slide_ms, group, sizes)
-
-
-def _distinct(
-    values: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.intp]]:
-    """Distinct values, each row's index into them, and their sizes, as ``np.unique`` gives them.
-
-    Values that lie close together, as those of a live stream do, are counted instead of sorted: 6 times as
-    fast.
-    """
-    low = int(values.min())
-    if int(values.max()) - low > 4 * len(values):
-        unique, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-        return unique, group.astype(np.intp), sizes
-    offset = (values - low).astype(np.intp)
-    counts = np.bincount(offset)
-    present = np.flatnonzero(counts)
-    index = np.empty(len(counts), dtype=np.intp)
-    index[present] = np.arange(len(present))
-    return present + low, index[offset], counts[present]

@@ -6,7 +6,7 @@ import pytest
 from detectors import Counts
 from stream.errors import CorruptState
 from stream.keys import PaneKey
-from stream.panes import Pane, PartitionIntake, group_rows
+from stream.panes import Pane, PartitionIntake
 
 KEY = PaneKey("m", "v1", 60_000, "f")
 LATER = PaneKey("m", "v1", 120_000, "f")
@@ -96,11 +96,3 @@ def test_the_watermark_of_a_partition_never_goes_back() -> None:
     intake.advance(100)
     intake.advance(50)
     assert intake.watermark_ms == 100
-
-
-def test_rows_group_by_partition_and_pane() -> None:
-    partition = np.array([0, 1, 0, 1, 0])
-    ts_ms = np.array([5, 15, 7, 3, 12], dtype=np.int64)
-    rows = group_rows(partition, ts_ms, 10, partitions=2)
-    groups = list(zip(rows.partitions.tolist(), rows.starts_ms.tolist(), strict=True))
-    assert [groups[g] for g in rows.group.tolist()] == [(0, 0), (1, 10), (0, 0), (1, 0), (0, 10)]

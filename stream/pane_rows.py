@@ -1,0 +1,165 @@
+"""Which pane every row of a batch belongs to, for all models of the batch at once. Pure: arrays in and out.
+
+A batch of many models has few rows of each: what is done a row costs little, what is done a model costs all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.codec import Block, InferenceAttributes
+from stream.windows import WindowSpec
+
+_LARGEST = 2**62
+
+
+@dataclass(frozen=True)
+class BatchRows:
+    """The rows of all blocks, one block after the other.
+
+    Parameters
+    ----------
+    block
+        (n,) position of each row's block.
+    at
+        (n,) index of its partition.
+    ts_ms
+        (n,) its event time.
+    slides_ms
+        Slide of each block, or of all.
+    ends
+        Position after the last row of each block.
+    """
+
+    block: NDArray[np.intp]
+    at: NDArray[np.intp]
+    ts_ms: NDArray[np.int64]
+    slides_ms: NDArray[np.int64]
+    ends: list[int]
+
+    @classmethod
+    def of(
+        cls, blocks: Sequence[Block], specs: Sequence[WindowSpec], partition: NDArray[np.intp]
+    ) -> BatchRows:
+        """Rows of ``blocks``, one at least, with the windows of each; ``partition`` is of the whole batch."""
+        sizes = [len(block.rows) for block in blocks]
+        rows, ts_ms = blocks[0].rows, blocks[0].ts_ms
+        if len(blocks) > 1:
+            rows = np.concatenate([block.rows for block in blocks])
+            ts_ms = np.concatenate([block.ts_ms for block in blocks])
+        owner = np.repeat(np.arange(len(blocks)), sizes)
+        slides = _of_each([spec.slide_ms for spec in specs])
+        return cls(owner, partition[rows], ts_ms, slides, np.cumsum(sizes).tolist())
+
+    @cached_property
+    def pane(self) -> NDArray[np.int64]:
+        """(n,) number of each row's pane: its start is so many slides after 1970."""
+        slides = self.slides_ms
+        numbers: NDArray[np.int64] = self.ts_ms // (slides[0] if len(slides) == 1 else slides[self.block])
+        return numbers
+
+    def start_ms(self, pane: NDArray[np.int64], block: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Start of panes of blocks."""
+        return pane * (self.slides_ms if len(self.slides_ms) == 1 else self.slides_ms[block])
+
+
+def _of_each(numbers: list[int]) -> NDArray[np.int64]:
+    """Numbers of all blocks: a single one where they are equal, arithmetic with which is much faster."""
+    return np.array(numbers if len(set(numbers)) > 1 else numbers[:1], dtype=np.int64)
+
+
+def not_traffic(blocks: Sequence[Block]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Rows that no drift window counts, by the total that does."""
+    said = [block.attributes for block in blocks if isinstance(block.attributes, InferenceAttributes)]
+    if len(said) < len(blocks):  # labels are all their model's
+        return []
+    return [
+        ("errors", np.concatenate([each.is_error for each in said])),
+        ("other_variant", np.concatenate([each.variant for each in said]) != 0),
+    ]
+
+
+def too_late(
+    rows: BatchRows, specs: Sequence[WindowSpec], restate_ms: int, behind_ms: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Rows whose windows can no longer be restated, at the watermarks ``behind_ms`` of the partitions.
+
+    ``specs`` are the windows of each block.
+    """
+    horizon = _of_each([spec.too_late_at(0, restate_ms) for spec in specs])
+    gone_ms = rows.start_ms(rows.pane, rows.block) + (horizon if len(horizon) == 1 else horizon[rows.block])
+    late: NDArray[np.bool_] = gone_ms <= behind_ms[rows.at]
+    return late
+
+
+@dataclass(frozen=True)
+class GroupedRows:
+    """Rows by (block, pane, partition), in that order.
+
+    ``group`` is the group of each row *within its block*, -1 for rows that are not counted. ``bounds[b]`` to
+    ``bounds[b + 1]`` are the groups of block b; the lists have an entry for each group.
+    """
+
+    group: NDArray[np.intp]
+    bounds: list[int]
+    starts_ms: list[int]
+    partitions: list[int]
+    oldest_ms: list[int]
+    newest_ms: list[int]
+
+
+def group_rows(rows: BatchRows, kept: NDArray[np.bool_], *, partitions: int) -> GroupedRows:
+    """Group the rows that are ``kept``, one at least, by partition indices in ``[0, partitions)``."""
+    whole = bool(kept.all())
+    columns = (rows.block, rows.at, rows.ts_ms, rows.pane)
+    block, at, ts_ms, pane = columns if whole else (column[kept] for column in columns)
+    known, at_pane = _numbered(pane, most=_LARGEST // (len(rows.ends) * partitions))
+    found, group = _distinct((block * len(known) + at_pane) * partitions + at)
+    owner = found // (len(known) * partitions)
+    oldest, newest = np.full(len(found), np.iinfo(np.int64).max), np.full(len(found), -1)
+    np.minimum.at(oldest, group, ts_ms)
+    np.maximum.at(newest, group, ts_ms)
+    bounds = np.searchsorted(owner, np.arange(len(rows.ends) + 1))
+    local = group - bounds[block] if len(rows.ends) > 1 else group
+    if not whole:
+        local, counted = np.full(len(kept), -1), local
+        local[kept] = counted
+    panes = np.array([known[i] for i in (found // partitions % len(known)).tolist()])
+    return GroupedRows(
+        local,
+        bounds.tolist(),
+        rows.start_ms(panes, owner).tolist(),
+        (found % partitions).tolist(),
+        oldest.tolist(),
+        newest.tolist(),
+    )
+
+
+def _numbered(pane: NDArray[np.int64], *, most: int) -> tuple[Sequence[int], NDArray[np.int64]]:
+    """Panes in order, and each row's position among them; beyond ``most`` without those that nobody is in."""
+    low, high = int(pane.min()), int(pane.max())
+    if high - low < most:
+        return range(low, high + 1), pane - low
+    found, at = np.unique(pane, return_inverse=True)
+    return found.tolist(), at
+
+
+def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Distinct values and each row's index into them, as ``np.unique`` gives them.
+
+    Values that lie close together, as those of a live stream do, are counted instead of sorted: 6 times as
+    fast.
+    """
+    low = int(values.min())
+    if int(values.max()) - low > 4 * len(values):
+        return np.unique(values, return_inverse=True)
+    offset = values - low
+    present = np.flatnonzero(np.bincount(offset))
+    index = np.empty(int(present[-1]) + 1, dtype=np.intp)
+    index[present] = np.arange(len(present))
+    return present + low, index[offset]
