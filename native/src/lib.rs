@@ -5,6 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod tally;
+
+#[cfg(feature = "python")]
+mod tally_python;
+
 #[cfg(feature = "python")]
 use pyo3::prelude::*;
 
@@ -12,5 +17,6 @@ use pyo3::prelude::*;
 #[cfg(feature = "python")]
 #[pymodule]
 fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<tally_python::Tally>()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
