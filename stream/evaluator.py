@@ -16,10 +16,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from stream.alerts import Alert, AlertRoute
+import msgspec
+
+from stream.alerts import AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.crash_points import reached
 from stream.errors import Conflict
@@ -27,18 +30,20 @@ from stream.held_model import HeldModel
 from stream.keys import PaneKey
 from stream.messages import Notice
 from stream.metrics import Metrics
-from stream.outcomes.join import OutcomeCommit
 from stream.pane_reader import PaneReader, pane_key
-from stream.records import WindowRecord
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
 from stream.sinks import Sink
 from stream.store import ModelStore
+from stream.turn import Turn, grouped
 from stream.watermarks import GlobalWatermark, WatermarkTracker, slower
 
 log = logging.getLogger(__name__)
-WINDOWS_PER_COMMIT = 64
+Item = TypeVar("Item")
+WINDOWS_PER_TURN = 64
+WINDOWS_PER_LOOK = 1_024
+WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
+MODELS_PER_READ, MODELS_PER_FOLD = 64, 16
 CLOSE_TIMEOUT_S = 5.0
-GAP_PANES = 16  # how far back a pane is looked for whose notice is late
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,28 +106,27 @@ class Evaluator:
     def own(self, models: Iterable[str]) -> None:
         """Take up exactly these models: load the state and open windows of new ones, drop the others."""
         self._replaced()
-        wanted = set(models) & set(self.plans)
-        for model in set(self._held) - wanted:
+        wanted = set(models) & self.plans.keys()
+        for model in self._held.keys() - wanted:
             del self._held[model]
             self._metrics.released(model)
-        new = sorted(wanted - set(self._held))
-        for model in new:
-            self._load(model)
-        self._discover(new)
+        self._load(sorted(wanted - self._held.keys()))
 
     def forget(self) -> None:
         """Drop everything held: the store did not answer, and what it committed must be read again."""
         self._held.clear()
+        self._panes.forget()
         self._trackers = {source: WatermarkTracker() for source in self.spec.sources}
 
-    def _load(self, model: str) -> None:
-        self._held[model] = HeldModel.load(self.plans[model], self._store, self._sink)
-
-    def _discover(self, models: Sequence[str]) -> None:
-        """Open the windows of every pane on the index: what a former owner had not evaluated yet."""
+    def _load(self, models: Sequence[str]) -> None:
+        """Read what is stored of models, and open the windows that a former owner had not evaluated yet."""
+        for some in batched(models, MODELS_PER_READ):
+            for model, stored in self._store.load_models(some).items():
+                self._held[model] = HeldModel.of(self.plans[model], stored, self._store.joins, self._sink)
+        new = frozenset(models)
         for source in self.spec.sources:
-            for key in self._panes.open(source) if models else ():
-                if key.model in models:
+            for key in self._panes.open(source) if new else ():
+                if key.model in new:
                     self._open(self._held[key.model], source, key)
 
     # ---- notices
@@ -134,46 +138,37 @@ class Evaluator:
         if held is None or source is None:
             return
         for key in notice.pane_keys():
+            self._panes.changed(source, key)
             self._open(held, source, key)
 
     def _open(self, held: HeldModel, source: str, pane: PaneKey) -> None:
         key = SeriesKey(source, pane.version)
         reference = held.plan.references.get(key)
-        if reference is None or reference.fingerprint != pane.fingerprint:
-            return  # counted against a reference that is no longer configured: expires by itself
-        held.panes[key].add(pane.start_ms)
-        for end_ms in held.plan.windows.ends_of_pane(pane.start_ms):
-            if held.evaluation.is_evaluated(key, end_ms):
-                held.restate[key].add(end_ms)
-            else:
-                held.open[key].add(end_ms)
+        if reference is not None and reference.fingerprint == pane.fingerprint:
+            held.take(key, pane.start_ms)
+        # else counted against a reference that is no longer configured: expires by itself
 
     # ---- looking
 
     def look(self, beat: Callable[[], None] = lambda: None) -> int:
-        """Evaluate what has closed, at most one commit a series; the number of windows evaluated.
+        """Evaluate what has closed, a bounded number of windows; how many were evaluated.
 
-        ``beat`` is called once a model: a long look is not a stuck one.
+        ``beat`` is called once a group of models: a long look is not a stuck one.
         """
-        evaluated = 0
         watermarks = self._watermarks()
-        for model in sorted(self._held):
-            beat()
-            try:
-                evaluated += self._look_at(self._held[model], watermarks)
-            except Conflict as exc:
-                log.warning('another evaluator was first, reloading reason="%s"', exc)
-                self._reload(model)
-            except Exception:
-                del self._held[model]  # half evaluated: whoever owns it next reads what was committed
-                raise
+        labels = None if LABELS not in watermarks else slower(watermarks[INFERENCE], watermarks[LABELS])
+        try:
+            evaluated = self._fold(labels, beat)
+            due = sorted(self._due(watermarks, labels), key=lambda turn: (turn.due_ms, turn.model))
+            for group in grouped(due, windows=WINDOWS_PER_GROUP, panes=PANES_PER_GROUP):
+                beat()
+                evaluated += self._run(group, watermarks, labels)
+        except Exception:
+            self._held.clear()  # some are half evaluated: whoever owns them next reads what was committed
+            raise
+        self._retire(watermarks)
         self.publish()
         return evaluated
-
-    def _reload(self, model: str) -> None:
-        self._held.pop(model, None)
-        self._load(model)
-        self._discover([model])
 
     def _watermarks(self) -> dict[str, GlobalWatermark]:
         clocks = {source: self._panes.clocks(source) for source in self.spec.sources}
@@ -188,135 +183,146 @@ class Evaluator:
             for source, each in clocks.items()
         }
 
-    def _look_at(self, held: HeldModel, watermarks: Mapping[str, GlobalWatermark]) -> int:
-        labels = None if LABELS not in watermarks else slower(watermarks[INFERENCE], watermarks[LABELS])
-        labels_ms = None if labels is None else labels.ms
-        evaluated = self._fold(held, labels_ms)
-        for key in held.plan.references:
-            watermark = watermarks[key.source]
-            ends = held.open[key].closed_by(watermark.ms)
-            if ends and self._fill_gaps(held, key, ends[:WINDOWS_PER_COMMIT]):
-                ends = held.open[key].closed_by(watermark.ms)
-            if ends:
-                self._evaluate(held, key, ends[:WINDOWS_PER_COMMIT], watermark)
-                evaluated += len(ends[:WINDOWS_PER_COMMIT])
-            self._restate(held, key)
-            if not (held.open[key].closed_by(watermark.ms) or held.restate[key]):
-                # never a pane whose window still waits for its turn
-                self._retire(held, key, watermark.data_ms)
-        return evaluated + self._finish(held, labels)
+    def _due(self, watermarks: Mapping[str, GlobalWatermark], labels: GlobalWatermark | None) -> list[Turn]:
+        """What is to be done now; where many models wait, each has a few of its windows at a time."""
+        turns = []
+        for held in self._held.values():
+            turn = Turn(held)
+            for key, windows in held.open.items():
+                if ends := windows.closed_by(watermarks[key.source].ms):
+                    turn.closed[key] = ends
+            for key, late in held.restate.items():
+                if late:
+                    turn.restated[key] = sorted(late)[:WINDOWS_PER_TURN]
+            if turn.closed or turn.restated or (held.labels is not None and labels is not None):
+                turns.append(turn)
+        share = max(1, min(WINDOWS_PER_TURN, WINDOWS_PER_LOOK // max(1, len(turns))))
+        for turn in turns:
+            turn.closed = {key: ends[:share] for key, ends in turn.closed.items()}
+        return turns
 
-    def _fold(self, held: HeldModel, labels_ms: int | None) -> int:
+    def _run(
+        self,
+        group: Sequence[Turn],
+        watermarks: Mapping[str, GlobalWatermark],
+        labels: GlobalWatermark | None,
+    ) -> int:
+        """Evaluate and commit a group; how many windows were evaluated, judged or stated for good."""
+        started = time.perf_counter()
+        self._fill_gaps(group, watermarks)
+        reached("read.before")
+        self._panes.read([request for turn in group for request in turn.needs()])
+        reached("read.after")
+        data_ms = {source: each.data_ms for source, each in watermarks.items()}
+        done = 0
+        reached("verdicts.before")
+        for turn in group:
+            turn.evaluate(data_ms)
+            done += turn.windows + self._finish(turn, labels)
+        reached("verdicts.after")
+        self._commit([turn for turn in group if turn.changed])
+        self._measured(group, time.perf_counter() - started)
+        return done
+
+    def _fill_gaps(self, group: Sequence[Turn], watermarks: Mapping[str, GlobalWatermark]) -> None:
+        """Look for panes before and between closed windows whose notice is still under way.
+
+        Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
+        of after its window's turn.
+        """
+        gaps = [(turn, request) for turn in group for request in turn.gaps()]
+        self._panes.read([request for _, request in gaps])
+        for turn, request in gaps:
+            found = [start for start, counts in request.counts.items() if counts.n]
+            for start in found:
+                turn.held.take(request.key, start)
+            if found:
+                ends = turn.held.open[request.key].closed_by(watermarks[request.key.source].ms)
+                turn.closed[request.key] = ends[:WINDOWS_PER_TURN]
+
+    def _fold(self, labels: GlobalWatermark | None, beat: Callable[[], None]) -> int:
         """Fold labels that were joined since, and state their windows again; the number of windows stated."""
-        folded = None if held.labels is None else held.labels.fold(held.evaluation, labels_ms)
-        if folded is None:
-            return 0
-        self._commit(held, folded.records, [], outcomes=folded.commit)
-        return len(folded.records) + folded.more
+        labels_ms = None if labels is None else labels.ms
+        joined = [held for held in self._held.values() if held.labels is not None]
+        waiting = self._store.joins.waiting([held.plan.model for held in joined])
+        stated = 0
+        for some in batched([held for held in joined if held.plan.model in waiting], MODELS_PER_FOLD):
+            beat()
+            turns = []
+            for held in some:
+                folded = None if held.labels is None else held.labels.fold(held.evaluation, labels_ms)
+                if folded is not None:
+                    turn = Turn(held, outcomes=folded.commit)
+                    turn.add(folded.records, [])
+                    turns.append(turn)
+                    stated += len(folded.records) + folded.more
+            self._commit(turns)
+        return stated
 
-    def _finish(self, held: HeldModel, labels: GlobalWatermark | None) -> int:
+    def _finish(self, turn: Turn, labels: GlobalWatermark | None) -> int:
         """Judge slices by their labels, and state windows for the last time; the number of both."""
+        held = turn.held
         if held.labels is None:
             return 0
         labels_ms = None if labels is None else labels.ms
-        judged, alerts = held.labels.judgements(held.evaluation, labels_ms, WINDOWS_PER_COMMIT)
-        records = held.labels.finals(held.evaluation, labels, WINDOWS_PER_COMMIT)
+        judged, alerts = held.labels.judgements(held.evaluation, labels_ms, WINDOWS_PER_TURN)
+        records = held.labels.finals(held.evaluation, labels, WINDOWS_PER_TURN)
         if judged or records:
-            self._commit(held, records, alerts)
+            turn.add(records, alerts)
         return judged + len(records)
 
-    def _fill_gaps(self, held: HeldModel, key: SeriesKey, ends: Sequence[int]) -> bool:
-        """Look for panes before and between these windows whose notice is still under way.
-
-        Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
-        of after its window's turn. True when one was found.
-        """
-        slide, before = held.plan.windows.slide_ms, held.evaluation.last_end_ms(key)
-        starts: list[int] = []
-        for end in ends:
-            newest = end - slide
-            starts += range(max(before, newest - GAP_PANES * slide), newest, slide)
-            before = end
-        unheard = [start for start in starts if start not in held.panes[key]]
-        found = [start for start, counts in self._panes.merged(held.plan, key, unheard).items() if counts.n]
-        for start in found:
-            self._open(held, key.source, pane_key(held.plan, key, start))
-        return bool(found)
-
-    def _evaluate(
-        self, held: HeldModel, key: SeriesKey, ends: Sequence[int], watermark: GlobalWatermark
-    ) -> None:
-        started = time.perf_counter()
-        reached("read.before")
-        windows = self._panes.windows(held.plan, key, ends, data_ms=watermark.data_ms)
-        reached("read.after")
-        outcomes = {} if held.labels is None or key.source != INFERENCE else held.labels.outcomes(ends)
-        records: list[WindowRecord] = []
-        alerts: list[Alert] = []
-        reached("verdicts.before")
-        for window in windows:
-            record, caused = held.evaluation.evaluate(key, window, outcomes.get(window.end_ms))
-            records.append(record)
-            alerts += caused
-        reached("verdicts.after")
-        self._commit(held, records, alerts)
-        held.open[key].discard(ends)
-        seconds = (time.perf_counter() - started) / len(ends)
-        now_ms = self._clock.now_ms()
-        for end_ms in ends:
-            delay_ms = now_ms - held.plan.windows.closes_at(end_ms)
-            self._metrics.evaluated(seconds=seconds, close_delay_seconds=delay_ms / 1000)
-
-    def _restate(self, held: HeldModel, key: SeriesKey) -> None:
-        ends = sorted(held.restate[key])[:WINDOWS_PER_COMMIT]
-        if not ends:
+    def _commit(self, turns: Sequence[Turn]) -> None:
+        """One script a model, one round trip; models that another evaluator has committed are read again."""
+        commits = [turn.commit(self.spec.metrics_topic, self.spec.alerts) for turn in turns]
+        if not commits:
             return
-        windows = self._panes.windows(held.plan, key, ends, data_ms=None)
-        records = [record for window in windows if (record := held.evaluation.restate(key, window))]
-        if records:
-            self._commit(held, records, [])
-        held.restate[key].difference_update(ends)
-
-    def _commit(
-        self,
-        held: HeldModel,
-        records: Sequence[WindowRecord],
-        alerts: Sequence[Alert],
-        outcomes: OutcomeCommit | None = None,
-    ) -> None:
-        messages = [record.to_message(self.spec.metrics_topic) for record in records]
-        messages += [alert.to_message(self.spec.alerts) for alert in alerts]
-        numbered, evaluation = held.numbered(messages), held.evaluation
+        refused = []
         reached("decide.before")
-        held.revision = self._store.decide(
-            held.plan.model,
-            held.revision,
-            evaluation.to_bytes(),
-            numbered,
-            evaluation.changed_memory(),
-            outcomes=outcomes,
-        )
+        outcomes = self._store.decide_all(commits)
         reached("decide.after")
         reached("publish.before")
-        held.drain.send(numbered)
+        for turn, commit, outcome in zip(turns, commits, outcomes, strict=True):
+            if isinstance(outcome, Conflict):
+                log.warning('another evaluator was first, reloading reason="%s"', outcome)
+                refused.append(turn.model)
+                continue
+            turn.held.revision = outcome
+            turn.held.drain.send(commit.messages)
+            turn.landed()
+            self._show(turn)
         reached("publish.after")
-        for record in records:
-            self._metrics.observe_window(record.to_dict())
-        for alert in alerts:
-            self._metrics.alert(alert.kind, alert.status)
-        firing = Counter((each.kind, each.severity) for _, each in held.evaluation.open_incidents())
-        self._metrics.incidents(held.plan.model, firing)
+        self._sink.poll()
+        for model in refused:
+            del self._held[model]
+        self._load(refused)
 
-    def _retire(self, held: HeldModel, key: SeriesKey, watermark_ms: int | None) -> None:
-        """Panes whose windows can no longer be restated expire."""
-        if watermark_ms is None:
-            return
-        horizon = held.plan.restate_ms
-        old = {s for s in held.panes[key] if held.plan.windows.too_late_at(s, horizon) <= watermark_ms}
-        if not old:
-            return
-        self._panes.retire(held.plan, key, sorted(old))
-        held.panes[key] -= old
+    def _show(self, turn: Turn) -> None:
+        for record in turn.records:
+            self._metrics.observe_window(msgspec.structs.asdict(record))
+        for alert in turn.alerts:
+            self._metrics.alert(alert.kind, alert.status)
+        incidents = turn.held.evaluation.open_incidents()
+        self._metrics.incidents(turn.model, Counter((each.kind, each.severity) for _, each in incidents))
+
+    def _measured(self, group: Sequence[Turn], seconds: float) -> None:
+        now_ms, windows = self._clock.now_ms(), sum(turn.windows for turn in group)
+        for turn in group:
+            for end_ms in (end for ends in turn.closed.values() for end in ends):
+                delay_ms = now_ms - turn.held.plan.windows.closes_at(end_ms)
+                self._metrics.evaluated(seconds=seconds / windows, close_delay_seconds=delay_ms / 1000)
+
+    def _retire(self, watermarks: Mapping[str, GlobalWatermark]) -> None:
+        """Panes whose windows can no longer be restated expire; never one whose window waits for its turn."""
+        over: dict[str, list[PaneKey]] = {}
+        for held in self._held.values():
+            for key, panes in held.panes.items():
+                watermark = watermarks[key.source]
+                starts = panes.over_by(watermark.data_ms)
+                if not starts or held.restate[key] or held.open[key].closed_by(watermark.ms):
+                    continue
+                over.setdefault(key.source, []).extend(pane_key(held.plan, key, start) for start in starts)
+                panes.discard(starts)
+        self._panes.retire(over)
 
     # ---- publishing
 
@@ -324,14 +330,16 @@ class Evaluator:
         """Serve delivery reports, trim what is acknowledged; how many messages still wait."""
         self._sink.poll()
         waiting = 0
+        delivered: dict[str, int] = {}
         for model, held in self._held.items():
             held.drain.retry()
             waiting += len(held.drain)
             if held.drain.delivered_to is not None and held.drain.delivered_to != held.trimmed_to:
-                reached("trim.before")
-                self._store.trim_outbox(model, held.drain.delivered_to)
-                reached("trim.after")
-                held.trimmed_to = held.drain.delivered_to
+                delivered[model] = held.trimmed_to = held.drain.delivered_to
+        if delivered:
+            reached("trim.before")
+            self._store.trim_outboxes(delivered)
+            reached("trim.after")
         self._metrics.outbox("models", waiting)
         return waiting
 
@@ -339,3 +347,8 @@ class Evaluator:
         """Wait for the messages under way and trim what was acknowledged; the rest stays in its outbox."""
         self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
         self.publish()
+
+
+def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """``items`` in order, at most ``size`` at a time."""
+    return (items[at : at + size] for at in range(0, len(items), size))

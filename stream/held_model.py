@@ -10,10 +10,11 @@ from stream.errors import CorruptState
 from stream.evaluate import ModelEvaluation
 from stream.messages import Message
 from stream.outcomes.folding import OutcomeFolding
+from stream.outcomes.join import JoinStore
 from stream.series import ModelPlan, SeriesKey
 from stream.sinks import OutboxDrain, Sink
-from stream.store import ModelStore, Sequenced
-from stream.windows import OpenWindows
+from stream.store import Sequenced, StoredModel
+from stream.windows import LivePanes, OpenWindows
 
 log = logging.getLogger(__name__)
 
@@ -33,34 +34,45 @@ class HeldModel:
     labels: OutcomeFolding | None = None
     open: dict[SeriesKey, OpenWindows] = field(default_factory=dict)
     restate: dict[SeriesKey, set[int]] = field(default_factory=dict)
-    panes: dict[SeriesKey, set[int]] = field(default_factory=dict)
+    panes: dict[SeriesKey, LivePanes] = field(default_factory=dict)
     trimmed_to: int | None = None
 
     @classmethod
-    def load(cls, plan: ModelPlan, store: ModelStore, sink: Sink) -> HeldModel:
-        """Read what is stored of a model; its outbox is sent again. A damaged state is dropped."""
-        revision, stored = store.load_model(plan.model)
-        evaluation = ModelEvaluation(plan)
-        if stored is not None:
-            memory = store.load_memory(plan.model)
-            try:
-                evaluation = ModelEvaluation.from_bytes(stored, plan, memory)
-            except CorruptState as exc:
-                evaluation.forget(memory)
-                log.error(
-                    'state quarantined, the monitor starts anew model="%s" reason="%s"', plan.model, exc
-                )
-        held = cls(plan, evaluation, revision, OutboxDrain(sink))
+    def of(cls, plan: ModelPlan, stored: StoredModel, joins: JoinStore, sink: Sink) -> HeldModel:
+        """Take up what is stored of a model; its outbox is sent again. A damaged state is dropped."""
+        held = cls(plan, restored(plan, stored), stored.revision, OutboxDrain(sink))
         if plan.labels is not None:
-            held.labels = OutcomeFolding(store.joins, plan, plan.labels)
+            held.labels = OutcomeFolding(joins, plan, plan.labels)
         held.open = {key: OpenWindows(plan.windows) for key in plan.references}
         held.restate = {key: set() for key in plan.references}
-        held.panes = {key: set() for key in plan.references}
-        held.drain.send(store.outbox(plan.model))
+        held.panes = {key: LivePanes(plan.windows, plan.restate_ms) for key in plan.references}
+        held.drain.send(stored.outbox)
         return held
+
+    def take(self, key: SeriesKey, start_ms: int) -> None:
+        """A pane was counted into: its windows are open, or are to be stated again."""
+        self.panes[key].add(start_ms)
+        for end_ms in self.plan.windows.ends_of_pane(start_ms):
+            if self.evaluation.is_evaluated(key, end_ms):
+                self.restate[key].add(end_ms)
+            else:
+                self.open[key].add(end_ms)
 
     def numbered(self, messages: Sequence[Message]) -> list[Sequenced]:
         """Give messages the next numbers of the model's outbox, and the state the last of them."""
         first = self.evaluation.sequence + 1
         self.evaluation.sequence += len(messages)
         return [(first + i, message) for i, message in enumerate(messages)]
+
+
+def restored(plan: ModelPlan, stored: StoredModel) -> ModelEvaluation:
+    """The evaluation as it was committed; one that is damaged starts anew."""
+    if stored.state is None:
+        return ModelEvaluation(plan)
+    try:
+        return ModelEvaluation.from_bytes(stored.state, plan, stored.memory)
+    except CorruptState as exc:
+        log.error('state quarantined, the monitor starts anew model="%s" reason="%s"', plan.model, exc)
+        evaluation = ModelEvaluation(plan)
+        evaluation.forget(stored.memory)
+        return evaluation

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from detectors import Counts
+from detectors import Binning, Counts
+from stream.errors import CorruptState
 from stream.keys import PaneKey
+from stream.panes import Pane
 from stream.series import ClosedWindow, ModelPlan, SeriesKey
 from stream.store import ModelStore
 from stream.watermarks import PartitionClock
+
+log = logging.getLogger(__name__)
+KEPT_BYTES = 64 * 2**20
+"""Merged panes that are kept, so that each is read once however many windows overlap it."""
+_HEAD = 64
+"""Bytes of a packed pane that hold its checksum and its number of rows: no two states of it share them."""
+Place = tuple[str, PaneKey]
+"""A pane of a source."""
 
 
 def pane_key(plan: ModelPlan, key: SeriesKey, start_ms: int) -> PaneKey:
@@ -16,8 +29,38 @@ def pane_key(plan: ModelPlan, key: SeriesKey, start_ms: int) -> PaneKey:
     return PaneKey(plan.model, key.version, start_ms, plan.references[key].fingerprint)
 
 
+@dataclass
+class PaneRequest:
+    """Panes of one series to read, and their counts by start once they are; those nobody counted are empty.
+
+    ``heads`` tells by start which state of the stored pane was read, for those that are not kept.
+    """
+
+    plan: ModelPlan
+    key: SeriesKey
+    starts_ms: Sequence[int]
+    counts: dict[int, Counts] = field(default_factory=dict)
+    heads: dict[int, bytes] = field(default_factory=dict)
+
+    def window(self, end_ms: int, *, data_ms: int | None) -> ClosedWindow:
+        """A window of these panes; ``data_ms`` is the watermark that events alone carried."""
+        windows = self.plan.windows
+        members = [self.counts[start] for start in windows.panes_of_window(end_ms)]
+        whole = members[0] if len(members) == 1 else members[0].copy()
+        for counts in members[1:]:
+            whole.merge(counts)
+        idle = data_ms is None or windows.closes_at(end_ms) > data_ms
+        return ClosedWindow(
+            end_ms=end_ms, newest=members[-1], whole=whole, closed_by="idle" if idle else "watermark"
+        )
+
+
 class PaneReader:
     """Reads panes and clocks of the input topics.
+
+    A pane is kept once it was read, until :meth:`changed` tells that it was counted into again: ingest
+    announces every change of a pane whose windows may be closed already, so what is kept is at most a notice
+    behind, and the notice states its windows again.
 
     Parameters
     ----------
@@ -29,6 +72,8 @@ class PaneReader:
         self._store = store
         self._topics = topics
         self._partitions: dict[str, int] = {}
+        self._kept: OrderedDict[Place, Counts] = OrderedDict()
+        self._kept_bytes = 0
 
     def _declared(self, source: str) -> int:
         """Number of partitions as ingest last declared it; what is read with it goes by the same number."""
@@ -43,44 +88,84 @@ class PaneReader:
         """Every pane that is not retired."""
         return self._store.open_panes(self._topics[source], self._declared(source))
 
-    def merged(self, plan: ModelPlan, key: SeriesKey, starts_ms: Sequence[int]) -> dict[int, Counts]:
-        """Counts of panes by start; those nobody counted are empty."""
-        if not starts_ms:
-            return {}
-        binning = plan.references[key].binning
-        keys = [pane_key(plan, key, start) for start in starts_ms]
-        read = self._store.read_panes(self._topics[key.source], self._partitions[key.source], keys)
-        merged: dict[int, Counts] = {}
-        for each in keys:
-            merged[each.start_ms] = Counts.empty(binning)
-            for pane in read[each]:
-                merged[each.start_ms].merge(pane.counts)
-        return merged
+    def read(self, requests: Iterable[PaneRequest]) -> None:
+        """Fill ``requests``, with one round trip a source."""
+        wanted: dict[str, list[tuple[PaneRequest, PaneKey]]] = defaultdict(list)
+        for request in requests:
+            for start in request.starts_ms:
+                key = pane_key(request.plan, request.key, start)
+                kept = self._kept.get((request.key.source, key))
+                if kept is None:
+                    wanted[request.key.source].append((request, key))
+                else:
+                    request.counts[start] = kept
+        for source, missing in wanted.items():
+            stored = self._stored(source, [key for _, key in missing])
+            for (request, key), parts in zip(missing, stored, strict=True):
+                counts = _merged(parts, request.plan.references[request.key].binning)
+                request.counts[key.start_ms] = counts
+                request.heads[key.start_ms] = _head(parts)
+                if counts.n and request.plan.windows.size_ms > request.plan.windows.slide_ms:
+                    self._keep((source, key), counts)
 
-    def windows(
-        self, plan: ModelPlan, key: SeriesKey, ends_ms: Sequence[int], *, data_ms: int | None
-    ) -> list[ClosedWindow]:
-        """Windows by their ends; ``data_ms`` is the watermark that events alone carried."""
-        starts = {start for end in ends_ms for start in plan.windows.panes_of_window(end)}
-        panes = self.merged(plan, key, sorted(starts))
-        windows = []
-        for end_ms in ends_ms:
-            members = [panes[start] for start in plan.windows.panes_of_window(end_ms)]
-            whole = Counts.empty(plan.references[key].binning)
-            for counts in members:
-                whole.merge(counts)
-            idle = data_ms is None or plan.windows.closes_at(end_ms) > data_ms
-            windows.append(
-                ClosedWindow(
-                    end_ms=end_ms,
-                    newest=members[-1],
-                    whole=whole,
-                    closed_by="idle" if idle else "watermark",
-                )
-            )
-        return windows
+    def unchanged(self, requests: Sequence[PaneRequest]) -> list[bool]:
+        """Whether the panes that a request has read are stored as they were then."""
+        by_source: dict[str, list[PaneKey]] = defaultdict(list)
+        for request in requests:
+            keys = by_source[request.key.source]
+            keys += [pane_key(request.plan, request.key, start) for start in request.heads]
+        heads = {
+            source: map(_head, self._stored(source, keys)) for source, keys in by_source.items()
+        }  # in the order of the requests
+        return [
+            [next(heads[request.key.source]) for _ in request.heads] == list(request.heads.values())
+            for request in requests
+        ]
 
-    def retire(self, plan: ModelPlan, key: SeriesKey, starts_ms: Sequence[int]) -> None:
-        """Let panes expire whose windows can no longer be restated."""
-        keys = [pane_key(plan, key, start) for start in starts_ms]
-        self._store.retire_panes(self._topics[key.source], self._partitions[key.source], keys)
+    def _stored(self, source: str, keys: Sequence[PaneKey]) -> list[list[bytes]]:
+        return self._store.stored_panes(self._topics[source], self._partitions[source], keys)
+
+    def changed(self, source: str, pane: PaneKey) -> None:
+        """Read this pane again when it is asked for."""
+        counts = self._kept.pop((source, pane), None)
+        if counts is not None:
+            self._kept_bytes -= _size(counts)
+
+    def forget(self) -> None:
+        """Read every pane again."""
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    def _keep(self, place: Place, counts: Counts) -> None:
+        counts.cells.setflags(write=False)  # all windows share it
+        self._kept[place] = counts
+        self._kept_bytes += _size(counts)
+        while self._kept_bytes > KEPT_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= _size(oldest)
+
+    def retire(self, panes: Mapping[str, Sequence[PaneKey]]) -> None:
+        """Let panes, by source, expire whose windows can no longer be restated."""
+        for source, keys in panes.items():
+            self._store.retire_panes(self._topics[source], self._partitions[source], keys)
+            for key in keys:
+                self.changed(source, key)
+
+
+def _head(parts: Iterable[bytes]) -> bytes:
+    return b"".join([part[:_HEAD] for part in parts])
+
+
+def _size(counts: Counts) -> int:
+    return int(counts.cells.nbytes + (0 if counts.moments is None else counts.moments.nbytes))
+
+
+def _merged(parts: Iterable[bytes], binning: Binning) -> Counts:
+    """The counts of one pane; parts that are damaged are left out."""
+    merged = Counts.empty(binning)
+    for data in parts:
+        try:
+            merged.merge(Pane.from_bytes(data).counts)
+        except CorruptState as exc:
+            log.error('pane quarantined, its window lacks it reason="%s"', exc)
+    return merged

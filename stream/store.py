@@ -6,11 +6,12 @@ in production, :class:`stream.store_memory.MemoryStore` for replay.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from stream.errors import Conflict
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.outcomes.join import JoinStore, OutcomeCommit
@@ -45,6 +46,39 @@ class PartitionCommit:
     delivered_to: int | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """What is stored of a model: revision (0 = never evaluated), state, memory, messages to deliver."""
+
+    revision: int = 0
+    state: bytes | None = None
+    memory: Mapping[str, bytes] = field(default_factory=dict)
+    outbox: Sequence[Sequenced] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCommit:
+    """One atomic commit of a model, on the ``revision`` that it was computed from.
+
+    ``memory`` holds the entries that changed; None = forgotten. ``outcomes`` is what has been folded from the
+    journal of the label join; the journal is trimmed with it.
+    """
+
+    model: str
+    revision: int
+    state: bytes
+    messages: Sequence[Sequenced] = ()
+    memory: Mapping[str, bytes | None] = field(default_factory=dict)
+    outcomes: OutcomeCommit | None = None
+
+
+def landed(outcome: int | Conflict) -> int:
+    """The new revision of a commit; raises the Conflict that refused it."""
+    if isinstance(outcome, Conflict):
+        raise outcome
+    return outcome
 
 
 class PartitionStore(Protocol):
@@ -86,41 +120,21 @@ class ModelStore(Protocol):
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """Every pane not retired yet."""
 
-    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
-        """Each pane as counted from each partition that has it."""
+    def stored_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> list[list[bytes]]:
+        """Of each key the packed panes, one from each partition that has counted it."""
 
     def retire_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> None:
         """Take panes off the index and let them expire."""
 
-    def load_model(self, model: str) -> tuple[int, bytes | None]:
-        """Revision and packed state; (0, None) for a model never evaluated."""
+    def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
+        """What is stored of each of ``models``."""
 
-    def load_memory(self, model: str) -> dict[str, bytes]:
-        """What the model's evaluation remembers beside its state, by name."""
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+        """Compare-and-set the states of models, each on its own; its new revision, or why it was refused.
 
-    def decide(
-        self,
-        model: str,
-        revision: int,
-        state: bytes,
-        messages: Iterable[Sequenced],
-        memory: Mapping[str, bytes | None] = NO_MEMORY,
-        *,
-        outcomes: OutcomeCommit | None = None,
-    ) -> int:
-        """Compare-and-set the model's state and append its messages; the new revision.
-
-        ``memory`` holds the entries that changed; None = forgotten. ``outcomes`` is what has been folded
-        from the journal of the label join; the journal is trimmed with it.
-
-        Raises
-        ------
-        Conflict
-            The stored revision is not ``revision``, or the journal has been trimmed since it was read.
+        Refused is what was computed from another revision than the stored one, or from a journal that has
+        been trimmed since.
         """
 
-    def outbox(self, model: str) -> list[Sequenced]:
-        """Messages not yet delivered, in order."""
-
-    def trim_outbox(self, model: str, delivered_to: int) -> None:
-        """Remove the messages up to and including sequence number ``delivered_to``."""
+    def trim_outboxes(self, delivered_to: Mapping[str, int]) -> None:
+        """Remove messages by model, up to and including a sequence number."""

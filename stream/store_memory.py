@@ -12,7 +12,7 @@ from stream.messages import Message
 from stream.outcomes.join import OutcomeCommit
 from stream.outcomes.join_memory import MemoryJoin
 from stream.panes import Pane
-from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
+from stream.store import NO_MEMORY, Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel, landed
 from stream.watermarks import PartitionClock
 
 
@@ -113,10 +113,17 @@ class MemoryStore:
         """See :class:`stream.store.ModelStore`."""
         return sorted(set().union(*(self._at(topic, p).open for p in range(partitions))))
 
-    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
+    def stored_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> list[list[bytes]]:
         """See :class:`stream.store.ModelStore`."""
         held = [self._at(topic, p).panes for p in range(partitions)]
-        return {key: [Pane.from_bytes(panes[key]) for panes in held if key in panes] for key in keys}
+        return [[panes[key] for panes in held if key in panes] for key in keys]
+
+    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
+        """Each pane as counted from each partition that has it."""
+        stored = self.stored_panes(topic, partitions, keys)
+        return {
+            key: [Pane.from_bytes(data) for data in parts] for key, parts in zip(keys, stored, strict=True)
+        }
 
     def retire_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> None:
         """See :class:`stream.store.ModelStore`."""
@@ -126,14 +133,57 @@ class MemoryStore:
                 held.panes.pop(key, None)
                 held.open.discard(key)
 
-    def load_model(self, model: str) -> tuple[int, bytes | None]:
+    def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
         """See :class:`stream.store.ModelStore`."""
-        held = self._of(model)
-        return held.revision, held.state
+        return {
+            model: StoredModel(
+                revision=held.revision,
+                state=held.state,
+                memory=dict(held.memory),
+                outbox=sorted(held.outbox.items()),
+            )
+            for model in models
+            for held in (self._of(model),)
+        }
+
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+        """See :class:`stream.store.ModelStore`."""
+        return [self._decided(commit) for commit in commits]
+
+    def _decided(self, commit: ModelCommit) -> int | Conflict:
+        held = self._of(commit.model)
+        if held.revision != commit.revision:
+            return Conflict(
+                f"model {commit.model}: revision {commit.revision} expected, the store holds {held.revision}"
+            )
+        if commit.outcomes is not None and not self.joins.commit(commit.model, commit.outcomes):
+            return Conflict(f"model {commit.model}: its journal was trimmed by another evaluator")
+        held.revision, held.state = commit.revision + 1, commit.state
+        changed = {**held.memory, **commit.memory}
+        held.memory = {name: data for name, data in changed.items() if data is not None}
+        held.outbox.update(dict(commit.messages))
+        return held.revision
+
+    def trim_outboxes(self, delivered_to: Mapping[str, int]) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        for model, last in delivered_to.items():
+            held = self._of(model)
+            held.outbox = {n: m for n, m in held.outbox.items() if n > last}
+
+    # ---- one model at a time
+
+    def load_model(self, model: str) -> tuple[int, bytes | None]:
+        """Revision and packed state of one model; (0, None) if it was never evaluated."""
+        stored = self.load_models([model])[model]
+        return stored.revision, stored.state
 
     def load_memory(self, model: str) -> dict[str, bytes]:
-        """See :class:`stream.store.ModelStore`."""
-        return dict(self._of(model).memory)
+        """What the model's evaluation remembers beside its state, by name."""
+        return dict(self.load_models([model])[model].memory)
+
+    def outbox(self, model: str) -> list[Sequenced]:
+        """Messages of one model not yet delivered, in order."""
+        return list(self.load_models([model])[model].outbox)
 
     def decide(
         self,
@@ -145,23 +195,13 @@ class MemoryStore:
         *,
         outcomes: OutcomeCommit | None = None,
     ) -> int:
-        """See :class:`stream.store.ModelStore`."""
-        held = self._of(model)
-        if held.revision != revision:
-            raise Conflict(f"model {model}: revision {revision} expected, the store holds {held.revision}")
-        if outcomes is not None and not self.joins.commit(model, outcomes):
-            raise Conflict(f"model {model}: its journal was trimmed by another evaluator")
-        held.revision, held.state = revision + 1, state
-        changed = {**held.memory, **memory}
-        held.memory = {name: data for name, data in changed.items() if data is not None}
-        held.outbox.update(dict(messages))
-        return held.revision
-
-    def outbox(self, model: str) -> list[Sequenced]:
-        """See :class:`stream.store.ModelStore`."""
-        return sorted(self._of(model).outbox.items())
-
-    def trim_outbox(self, model: str, delivered_to: int) -> None:
-        """See :class:`stream.store.ModelStore`."""
-        held = self._of(model)
-        held.outbox = {n: m for n, m in held.outbox.items() if n > delivered_to}
+        """Commit one model; the new revision. Raises the Conflict that refuses it."""
+        commit = ModelCommit(
+            model=model,
+            revision=revision,
+            state=state,
+            messages=list(messages),
+            memory=memory,
+            outcomes=outcomes,
+        )
+        return landed(self.decide_all([commit])[0])

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, cast
+from typing import cast
 
 import redis
 
-from stream.errors import Conflict, CorruptState, Fenced, OffsetMismatch
+from stream.errors import Conflict, CorruptState
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
 from stream.outcomes.join import OutcomeCommit
 from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
-from stream.store import NO_MEMORY, Claim, PartitionCommit, Sequenced
+from stream.store import NO_MEMORY, Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel, landed
+from stream.store_calls import commit_call, decide_call, decision, refusal
 from stream.watermarks import PartitionClock
 
 log = logging.getLogger(__name__)
@@ -24,16 +25,12 @@ CLAIM_FIELDS = ("offset", "watermark", "sequence")
 CLAIM = (_LUA / "claim.lua").read_text()
 COMMIT = (_LUA / "commit.lua").read_text()
 DECIDE = (_LUA / "decide.lua").read_text()
-PANE_TTL_MS = 7 * 24 * 3600 * 1000  # a backstop: evaluated panes are retired long before
+RETIRE = (_LUA / "retire.lua").read_text()
 RETIRED_TTL_MS = 10 * 60 * 1000
 
 
 def _int(value: bytes | None) -> int | None:
     return int(value) if value else None
-
-
-def _text(value: int | None) -> str:
-    return "" if value is None else str(value)
 
 
 class RedisStore:
@@ -59,6 +56,7 @@ class RedisStore:
         self._claim = client.register_script(CLAIM)
         self._commit = client.register_script(COMMIT)
         self._decide = client.register_script(DECIDE)
+        self._retire = client.register_script(RETIRE)
 
     def _keys(self, topic: str, partition: int) -> PartitionKeys:
         return PartitionKeys(self.prefix, topic, partition)
@@ -101,52 +99,28 @@ class RedisStore:
         """See :class:`stream.store.PartitionStore`: one pipeline, one script a partition."""
         with self.client.pipeline(transaction=False) as pipe:
             for partition, commit in commits.items():
-                keys, args = self._commit_call(self._keys(topic, partition), commit)
+                keys, args = commit_call(self._keys(topic, partition), commit, max_unknown=self.max_unknown)
                 self._commit(keys=keys, args=args, client=pipe)
             replies = pipe.execute()
         return {
-            partition: _refusal(commit, reply)
+            partition: refusal(commit, reply)
             for (partition, commit), reply in zip(commits.items(), replies, strict=True)
         }
 
-    def _commit_call(self, names: PartitionKeys, commit: PartitionCommit) -> tuple[list[str], list[Any]]:
-        keys = [names.cursor, names.open, names.outbox, names.unknown]
-        args: list[Any] = [
-            commit.epoch,
-            _text(commit.expected_offset),
-            commit.offset,
-            _text(commit.watermark_ms),
-            commit.idle_beat,
-            _text(commit.delivered_to),
-            PANE_TTL_MS,
-            self.max_unknown,
-            len(commit.panes),
-        ]
-        for key, pane in commit.panes.items():
-            keys.append(names.pane(key))
-            args += [pane.to_bytes(), key.member(), key.start_ms]
-        args.append(len(commit.messages))
-        for sequence, message in commit.messages:
-            args += [sequence, message.to_bytes()]
-        for increments in (commit.totals, commit.unknown):
-            args.append(len(increments))
-            for name, by in increments.items():
-                args += [name, by]
-        return keys, args
-
     def undelivered(self, topic: str, partition: int) -> list[Sequenced]:
         """See :class:`stream.store.PartitionStore`."""
-        return self._messages(self._keys(topic, partition).outbox)
-
-    def _messages(self, key: str) -> list[Sequenced]:
+        key = self._keys(topic, partition).outbox
         stored = cast("list[tuple[bytes, float]]", self.client.zrange(key, 0, -1, withscores=True))
+        return self._messages(key, stored)
+
+    def _messages(self, owner: str, stored: Sequence[tuple[bytes, float]]) -> list[Sequenced]:
         messages: list[Sequenced] = []
         for data, score in stored:
             try:
                 messages.append((int(score), Message.from_bytes(data)))
             except CorruptState as exc:
                 self.quarantined += 1
-                log.error('message quarantined, it is not published key="%s" reason="%s"', key, exc)
+                log.error('message quarantined, it is not published owner="%s" reason="%s"', owner, exc)
         return messages
 
     # ---- evaluate
@@ -171,39 +145,87 @@ class RedisStore:
             replies = pipe.execute()
         return sorted({PaneKey.from_member(member) for members in replies for member in members})
 
-    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
-        """See :class:`stream.store.ModelStore`."""
+    def stored_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> list[list[bytes]]:
+        """See :class:`stream.store.ModelStore`: one command a partition."""
+        if not keys or not partitions:
+            return [[] for _ in keys]
+        members = [key.member().decode() for key in keys]
         with self.client.pipeline(transaction=False) as pipe:
-            for key in keys:
-                for partition in range(partitions):
-                    pipe.get(self._keys(topic, partition).pane(key))
-            replies = pipe.execute()
-        panes = [self._pane(data) for data in replies]
+            for partition in range(partitions):
+                stem = self._keys(topic, partition).pane_stem
+                pipe.mget([stem + member for member in members])
+            replies = cast("list[list[bytes | None]]", pipe.execute())
+        return [[data for data in parts if data is not None] for parts in zip(*replies, strict=True)]
+
+    def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
+        """Each pane as counted from each partition that has it; a damaged one counts as absent."""
+        stored = self.stored_panes(topic, partitions, keys)
+        panes = [[self._pane(data) for data in parts] for parts in stored]
         return {
-            key: [pane for pane in panes[i * partitions : (i + 1) * partitions] if pane is not None]
-            for i, key in enumerate(keys)
+            key: [pane for pane in parts if pane is not None] for key, parts in zip(keys, panes, strict=True)
         }
 
     def retire_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> None:
-        """See :class:`stream.store.ModelStore`."""
+        """See :class:`stream.store.ModelStore`: one script a partition."""
+        members = [key.member() for key in keys]
         with self.client.pipeline(transaction=False) as pipe:
             for partition in range(partitions):
                 names = self._keys(topic, partition)
-                for key in keys:
-                    pipe.pexpire(names.pane(key), RETIRED_TTL_MS)
-                    pipe.zrem(names.open, key.member())
+                panes = [names.pane_stem + member.decode() for member in members]
+                self._retire(keys=[names.open, *panes], args=[RETIRED_TTL_MS, *members], client=pipe)
             pipe.execute()
 
-    def load_model(self, model: str) -> tuple[int, bytes | None]:
+    def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
         """See :class:`stream.store.ModelStore`."""
-        stored = self.client.hmget(ModelKeys(self.prefix, model).state, "revision", "state")
-        revision, state = cast("list[bytes | None]", stored)
-        return _int(revision) or 0, state
+        with self.client.pipeline(transaction=False) as pipe:
+            for model in models:
+                names = ModelKeys(self.prefix, model)
+                pipe.hmget(names.state, "revision", "state")
+                pipe.hgetall(names.memory)
+                pipe.zrange(names.outbox, 0, -1, withscores=True)
+            replies = iter(pipe.execute())
+        return {
+            model: StoredModel(
+                revision=_int(revision) or 0,
+                state=state,
+                memory={name.decode(): data for name, data in memory.items()},
+                outbox=self._messages(model, outbox),
+            )
+            for model, (revision, state), memory, outbox in zip(
+                models, replies, replies, replies, strict=True
+            )
+        }
+
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+        """See :class:`stream.store.ModelStore`: one pipeline, one script a model."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for commit in commits:
+                keys, args = decide_call(ModelKeys(self.prefix, commit.model), commit)
+                self._decide(keys=keys, args=args, client=pipe)
+            replies = pipe.execute()
+        return [decision(commit, reply) for commit, reply in zip(commits, replies, strict=True)]
+
+    def trim_outboxes(self, delivered_to: Mapping[str, int]) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for model, last in delivered_to.items():
+                pipe.zremrangebyscore(ModelKeys(self.prefix, model).outbox, "-inf", last)
+            pipe.execute()
+
+    # ---- one model at a time
+
+    def load_model(self, model: str) -> tuple[int, bytes | None]:
+        """Revision and packed state of one model; (0, None) if it was never evaluated."""
+        stored = self.load_models([model])[model]
+        return stored.revision, stored.state
 
     def load_memory(self, model: str) -> dict[str, bytes]:
-        """See :class:`stream.store.ModelStore`."""
-        stored = cast("dict[bytes, bytes]", self.client.hgetall(ModelKeys(self.prefix, model).memory))
-        return {name.decode(): data for name, data in stored.items()}
+        """What the model's evaluation remembers beside its state, by name."""
+        return dict(self.load_models([model])[model].memory)
+
+    def outbox(self, model: str) -> list[Sequenced]:
+        """Messages of one model not yet delivered, in order."""
+        return list(self.load_models([model])[model].outbox)
 
     def decide(
         self,
@@ -215,47 +237,13 @@ class RedisStore:
         *,
         outcomes: OutcomeCommit | None = None,
     ) -> int:
-        """See :class:`stream.store.ModelStore`."""
-        names = ModelKeys(self.prefix, model)
-        keys = [names.state, names.outbox, names.memory, names.join, names.journal]
-        args: list[Any] = [revision, state]
-        if outcomes is None:
-            args += ["", "", ""]
-        else:
-            keys += [names.outcome(start) for start in outcomes.panes]
-            args += [outcomes.base, outcomes.upto, outcomes.ttl_ms, *outcomes.panes.values()]
-        args.append(len(memory))
-        for name, data in memory.items():
-            args += [name, data or b""]
-        numbered = list(messages)
-        args.append(len(numbered))
-        for sequence, message in numbered:
-            args += [sequence, message.to_bytes()]
-        verdict, stored = self._decide(keys=keys, args=args)
-        if verdict == b"CONFLICT":
-            raise Conflict(f"model {model}: revision {revision} expected, Redis holds {int(stored)}")
-        if verdict == b"TRIMMED":
-            raise Conflict(f"model {model}: its journal was trimmed to {int(stored)} by another evaluator")
-        return int(stored)
-
-    def outbox(self, model: str) -> list[Sequenced]:
-        """See :class:`stream.store.ModelStore`."""
-        return self._messages(ModelKeys(self.prefix, model).outbox)
-
-    def trim_outbox(self, model: str, delivered_to: int) -> None:
-        """See :class:`stream.store.ModelStore`."""
-        self.client.zremrangebyscore(ModelKeys(self.prefix, model).outbox, "-inf", delivered_to)
-
-
-def _refusal(commit: PartitionCommit, reply: list[bytes]) -> Exception | None:
-    verdict, stored = reply
-    if verdict == b"OK":
-        return None
-    if verdict == b"FENCED":
-        return Fenced(commit.epoch, _int(stored) or 0)
-    offset = _int(stored)
-    if offset == commit.offset:  # our own write landed and its reply was lost
-        return None
-    return OffsetMismatch(
-        -1 if commit.expected_offset is None else commit.expected_offset, -1 if offset is None else offset
-    )
+        """Commit one model; the new revision. Raises the Conflict that refuses it."""
+        commit = ModelCommit(
+            model=model,
+            revision=revision,
+            state=state,
+            messages=list(messages),
+            memory=memory,
+            outcomes=outcomes,
+        )
+        return landed(self.decide_all([commit])[0])

@@ -58,26 +58,61 @@ class WindowSpec:
         return pane_start_ms + self.size_ms + self.grace_ms + horizon_ms
 
 
-class OpenWindows:
+class _Times:
+    """Distinct times, of which the earliest is asked for far more often than one is added or taken off."""
+
+    def __init__(self) -> None:
+        self._all: set[int] = set()
+        self._first: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, ms: int) -> bool:
+        return ms in self._all
+
+    def add(self, ms: int) -> None:
+        """Take a time up; one that is there already changes nothing."""
+        self._all.add(ms)
+        if self._first is None or ms < self._first:
+            self._first = ms
+
+    def discard(self, times: Iterable[int]) -> None:
+        """Take times off."""
+        self._all.difference_update(times)
+        self._first = min(self._all, default=None)
+
+    def up_to(self, ms: int) -> list[int]:
+        """Those at or before ``ms``, in order; they stay until discarded."""
+        if self._first is None or self._first > ms:
+            return []
+        return sorted(each for each in self._all if each <= ms)
+
+
+class OpenWindows(_Times):
     """Ends of windows that hold events and are not evaluated yet."""
 
     def __init__(self, spec: WindowSpec) -> None:
+        super().__init__()
         self.spec = spec
-        self._ends: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def add(self, end_ms: int) -> None:
-        """Open the window that ends at ``end_ms``."""
-        self._ends.add(end_ms)
 
     def closed_by(self, watermark_ms: int | None) -> list[int]:
         """Ends of the open windows that the watermark closes, oldest first; they stay until discarded."""
-        if watermark_ms is None:
-            return []
-        return sorted(end for end in self._ends if self.spec.closes_at(end) <= watermark_ms)
+        return [] if watermark_ms is None else self.up_to(watermark_ms - self.spec.grace_ms)
 
-    def discard(self, ends_ms: Iterable[int]) -> None:
-        """Take windows off once their evaluation is committed."""
-        self._ends.difference_update(ends_ms)
+    @property
+    def next_close_ms(self) -> int | None:
+        """The watermark that closes the first of them; None = none is open."""
+        return None if self._first is None else self.spec.closes_at(self._first)
+
+
+class LivePanes(_Times):
+    """Starts of the panes whose windows events can still restate."""
+
+    def __init__(self, spec: WindowSpec, horizon_ms: int) -> None:
+        super().__init__()
+        self._too_late_ms = spec.too_late_at(0, horizon_ms)
+
+    def over_by(self, watermark_ms: int | None) -> list[int]:
+        """Starts of the panes that no event can restate any more, oldest first; they stay until discarded."""
+        return [] if watermark_ms is None else self.up_to(watermark_ms - self._too_late_ms)

@@ -203,6 +203,9 @@ class JoinStore(Protocol):
     def strata_names(self, model: str) -> dict[int, str]:
         """Every stratum of a model by its number, without the other one."""
 
+    def waiting(self, models: Sequence[str]) -> set[str]:
+        """Those of ``models`` whose journal holds transitions."""
+
     def journal(self, model: str, limit: int) -> Journal:
         """The oldest transitions: at least one piece, no more pieces once ``limit`` rows are reached."""
 

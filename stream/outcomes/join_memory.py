@@ -127,6 +127,10 @@ class MemoryJoin:
         """See :class:`stream.outcomes.join.JoinStore`."""
         return {number: name for name, number in self._of(model).strata.items()}
 
+    def waiting(self, models: Sequence[str]) -> set[str]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        return {model for model in models if self._of(model).journal}
+
     def journal(self, model: str, limit: int) -> Journal:
         """See :class:`stream.outcomes.join.JoinStore`: a piece is one row here."""
         held = self._of(model)

@@ -116,6 +116,14 @@ class RedisJoin:
         stored = cast("dict[bytes, bytes]", self.client.hgetall(ModelKeys(self.prefix, model).strata))
         return {int(number): name.decode() for name, number in stored.items()}
 
+    def waiting(self, models: Sequence[str]) -> set[str]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for model in models:
+                pipe.llen(ModelKeys(self.prefix, model).journal)
+            lengths = pipe.execute()
+        return {model for model, length in zip(models, lengths, strict=True) if length}
+
     def journal(self, model: str, limit: int) -> Journal:
         """See :class:`stream.outcomes.join.JoinStore`. A damaged piece is left out, and counted."""
         keys = ModelKeys(self.prefix, model)

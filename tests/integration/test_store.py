@@ -166,7 +166,7 @@ def test_memory_commits_with_the_state(store: Store) -> None:
 def test_the_outbox_of_a_model_is_trimmed_up_to_what_was_delivered(store: Store) -> None:
     messages = [(n, replace_value(n)) for n in (1, 2, 3)]
     store.decide("m", 0, b"state", messages)
-    store.trim_outbox("m", 2)
+    store.trim_outboxes({"m": 2})
     assert store.outbox("m") == messages[2:]
 
 
