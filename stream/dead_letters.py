@@ -26,18 +26,15 @@ def dead_letter(
 
     2 µs: what is the same for many records is made once.
     """
-    topic, partition, offset = (
-        str(record.topic()),
-        int(record.partition() or 0),
-        str(record.offset()).encode(),
-    )
-    start, id_prefix = _place(topic, partition)
+    offset = str(record.offset()).encode()
+    start, id_prefix = _place(str(record.topic()), int(record.partition() or 0))
     given = record.headers()
-    headers = [] if given is None else _pairs(given)
+    headers = [] if given is None else header_pairs(given)
     headers += (
         (_ID, id_prefix + offset),
         *start,
         (_OFFSET, offset),
+        (_TIME, str(record.timestamp()[1]).encode()),
         *_why(stage, reason),
         (_DETAIL, detail.encode()),
     )
@@ -65,9 +62,15 @@ def shortened(letter: Message) -> Message:
     )
 
 
+def header_pairs(headers: dict[str, Any] | list[tuple[str, Any]]) -> list[Header]:
+    """Return headers in their order as names and bytes, however the client gives them."""
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
 KEY_BYTES, VALUE_BYTES = PREFIX + "key.bytes", PREFIX + "value.bytes"
 """Headers of a shortened letter: how long key and value of the record were."""
-_ID, _OFFSET, _DETAIL = PREFIX + "id", PREFIX + "offset", PREFIX + "exception.message"
+_ID, _OFFSET, _TIME, _DETAIL = (PREFIX + name for name in ("id", "offset", "timestamp", "exception.message"))
 
 
 @lru_cache(maxsize=4_096)
@@ -83,8 +86,3 @@ def _why(stage: str, reason: str) -> tuple[Header, ...]:
 
 def _foreign(letter: Message) -> int:
     return sum(not name.startswith(PREFIX) for name, _ in letter.headers)
-
-
-def _pairs(headers: dict[str, Any] | list[tuple[str, Any]]) -> list[Header]:
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

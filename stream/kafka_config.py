@@ -63,6 +63,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "group.id": consumer.group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",  # a replay of dead letters is exact by it
         "auto.offset.reset": "error",
         "max.poll.interval.ms": consumer.max_poll_interval_ms,
         "queued.max.messages.kbytes": max(1, settings.ingest.buffer_bytes // 1024),

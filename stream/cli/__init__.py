@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "emit": "stream.cli.emit:emit",
     "replay": "stream.cli.replay:replay",
     "status": "stream.cli.status:status",
+    "dlq": "stream.cli.dlq:app",
     "forget": "stream.cli.forget:forget",
     "version": "stream.cli.version:version",
 }

@@ -129,7 +129,9 @@ class RangeReader:
         """
         wanted = [each for each in stretches if each.begin < each.end]
         ends = {(each.topic, each.partition): each.end for each in wanted}
-        self._consumer.assign([TopicPartition(each.topic, each.partition, each.begin) for each in wanted])
+        places = [TopicPartition(each.topic, each.partition, each.begin) for each in wanted]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # paused at its end, when it was read before
         heard = time.monotonic()
         while ends and not unless():
             records = self._consumer.consume(CHUNK, POLL_S)

@@ -15,7 +15,8 @@ def settings_of(kafka: dict[str, Any] | None = None, **sections: Any) -> Setting
 
 
 def test_the_consumer_never_commits_or_resets_by_itself() -> None:
-    config = consumer_config(settings_of())
+    config = consumer_config(settings_of({"isolation.level": "read_uncommitted"}))
+    assert config["isolation.level"] == "read_committed"
     assert config["enable.auto.commit"] is False
     assert config["enable.auto.offset.store"] is False
     assert config["auto.offset.reset"] == "error"
