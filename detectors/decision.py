@@ -123,22 +123,19 @@ class Decision:
 
     def judge(self, slices: Slices) -> Judgement:
         """Judge the newest of ``slices`` (seasons taken out) with those before it."""
-        return self._judge(self._look(slices))
+        return self._judge(self._large(*self._effects(slices)))
 
     def alarm(self, slices: Slices) -> Judgement | None:
-        """Do what :meth:`judge` does, in a part of the time: ``None`` where nothing can have drifted."""
-        look = self._look(slices)
-        if self._expected.is_indicator.any() or self._is_near(look.entries):
-            judgement = self._judge(look)
-            return judgement if judgement.drifted.any() else None
-        return None
+        """Do what :meth:`judge` does, in a tenth of the time: ``None`` where nothing can have drifted.
 
-    def _is_near(self, entries: Entries) -> bool:
-        """Whether a z of these polynomials can have a tail that small; Student's is wider than the normal."""
-        if not entries.x.size:
-            return False
-        z, _ = self._expected.standardised(entries)
-        return bool(z.max() > self._nearest or z.min() < -self._nearest)
+        For polynomials only.
+        """
+        looks, pooled, x = self._effects(slices)
+        z = self._expected.largest(pooled, x, self._tolerated(x))
+        if z <= self._nearest:
+            return None
+        judgement = self._judge(self._large(looks, pooled, x))
+        return judgement if judgement.drifted.any() else None
 
     @cached_property
     def _nearest(self) -> float:
@@ -146,21 +143,24 @@ class Decision:
         largest = 1.001 * self._budget / float(self._multiplicity.min(initial=np.inf))
         return float(critical_value(min(2.0 * largest, 1.0), np.inf))
 
-    def _look(self, slices: Slices) -> _Look:
+    def _effects(self, slices: Slices) -> tuple[NDArray[np.intp], Sums, Floats]:
         looks = self._looks[: bisect_right(self.lookbacks, len(slices))]
         pooled = slices.pooled(looks.tolist())
-        x = self.scores.effects(pooled)
+        return looks, pooled, self.scores.effects(pooled)
+
+    def _large(self, looks: NDArray[np.intp], pooled: Sums, x: Floats) -> _Look:
         tolerated = self._tolerated(x)
         large = np.flatnonzero(np.abs(x) > tolerated)  # without rows, an effect is 0
         row, component = np.divmod(large, x.shape[1])
-        n = np.broadcast_to(pooled.n, x.shape)
+        # Of pairs there is one number of rows for all.
+        n = pooled.n.take(large if pooled.n.shape == x.shape else row)
         entries = Entries(
             component,
-            x.ravel()[large],
-            pooled.total[row, component],
-            n[row, component],
-            tolerated[row, component] if tolerated.ndim == 2 else tolerated[component],
-            self._wander(component, looks[row], pooled.n.max(axis=1, initial=0.0)[row]),
+            x.take(large),
+            pooled.total.take(large),
+            n,
+            tolerated.take(large if tolerated.ndim == 2 else component),
+            self._wander(component, looks.take(row), pooled.n.max(axis=1, initial=0.0).take(row)),
         )
         return _Look(looks, pooled, x, row, entries)
 
@@ -170,8 +170,7 @@ class Decision:
 
     def _judge(self, look: _Look) -> Judgement:
         found = self._expected.surprise(look.entries)
-        p = interval_tail(found.near, found.far, self.variation.dof[look.entries.component])
-        self._forget_ended(look, found.near, p)
+        p = interval_tail(found.near, found.far, self.variation.dof.take(look.entries.component))
         z, corrected = np.zeros(look.x.shape), self._multiplicity[: len(look.looks)].copy()
         at = (look.row, look.entries.component)
         z[at] = found.near
@@ -229,15 +228,30 @@ class Decision:
             wander = wander + self._season_error[component] / look
         return wander
 
-    def _forget_ended(self, look: _Look, z: Floats, p: Floats) -> None:
-        """Set the p-values to 1 of what was seen and has ended; components nowhere seen need not be asked."""
-        component = look.entries.component
-        seen = np.zeros(look.x.shape[1], dtype=np.bool_)
-        seen[component[z > 0]] = True
-        asked = np.flatnonzero(seen[component])
-        if asked.size:
-            ended = asked[~self._recent_agree(look, look.row[asked], component[asked])]
-            p[ended] = 1.0
+    def _lasting(
+        self, look: _Look, z: Floats, corrected: Floats
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return what is strongest of each column and has not ended.
+
+        The p-values of what has ended are set to 1 in columns where that is the strongest; the others are
+        not asked.
+        """
+        row, component = self._strongest(corrected, z)
+        ended = ~self._recent_agree(look, row, component)
+        if ended.any():
+            of = look.entries.component
+            some = np.flatnonzero(ended[self.scores.owner[of]])
+            self._forget_ended(look, z, corrected, look.row[some], of[some])
+            row, component = self._strongest(corrected, z)
+        return row, component
+
+    def _forget_ended(
+        self, look: _Look, z: Floats, corrected: Floats, row: NDArray[np.intp], component: NDArray[np.intp]
+    ) -> None:
+        """Set the p-values to 1 of what has ended; a component that is nowhere seen has nothing to end."""
+        ended = ~self._recent_agree(look, row, component) & np.any(z > 0, axis=0)[component]
+        row, component = row[ended], component[ended]
+        corrected[row, component] = self._multiplicity[row, component]
 
     def _recent_agree(
         self, look: _Look, row: NDArray[np.intp], component: NDArray[np.intp]
@@ -282,7 +296,7 @@ class Decision:
         return np.sqrt(self.variation.noise + self._wander(components, looks, rows))
 
     def _per_column(self, look: _Look, z: Floats, corrected: Floats) -> Judgement:
-        row, component = self._strongest(corrected, z)
+        row, component = self._lasting(look, z, corrected)
         p_value = np.minimum(corrected[row, component], 1.0)
         drifted, level = self._correction(p_value, self._budget)
         effect, observed = np.abs(look.x[row, component]), z[row, component]
@@ -294,8 +308,9 @@ class Decision:
         needed = interval_critical(allowed, width, self.variation.dof[component])
         integrity = np.zeros(drifted.size, dtype=np.bool_)
         if drifted.any():
-            above = (corrected <= level) & (look.x > 0) & self.scores.integrity
-            integrity[self.scores.owner[np.any(above, axis=0)]] = True
+            above = (look.x > 0) & self.scores.integrity
+            self._forget_ended(look, z, corrected, *np.nonzero((corrected <= level) & above))
+            integrity[self.scores.owner[np.any((corrected <= level) & above, axis=0)]] = True
         return Judgement(
             drifted, p_value, effect, eps + needed * error, component, look.looks[row], integrity & drifted
         )

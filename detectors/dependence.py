@@ -74,13 +74,11 @@ class Dependence:
         self._slices.add(self._decision.deseason(self.scores.sums(counts), timestamp_ms))
         return self._decision.alarm(self._slices)
 
-    def attribute(self, judgement: Judgement | None, explained: Iterable[str], window: Counts) -> Dependent:
+    def attribute(self, judgement: Judgement, explained: Iterable[str], window: Counts) -> Dependent:
         """Name the columns behind the changed pairs that ``explained`` columns do not explain.
 
         A column that drifted by itself explains all its pairs. ``window`` is what is shown.
         """
-        if judgement is None:
-            return NOTHING
         themselves = set(explained)
         own = np.array([name in themselves for name in self.scores.names])
         left, right = self.scores.left, self.scores.right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -104,9 +105,10 @@ class Monitor:
             else Dependence(reference, self.min_effects, arl=arl, lookbacks=looks)
         )
         self._evidence = Evidence(reference)
+        self._shape = reference.counts.cells.shape
         components = reference.scores.owner.size
         self._slices = Slices(components, components, max(looks))
-        self._pending = Counts.empty(reference.binning)
+        self._pending: Counts | None = None
         self._pending_since_ms: int | None = None
         self._episode = Episode()
 
@@ -136,10 +138,8 @@ class Monitor:
         shown = counts if window is None else window
         if shown.cells.shape != counts.cells.shape:
             raise MismatchError(f"the window has shape {shown.cells.shape}, its slice {counts.cells.shape}")
-        if not self._pending.n or self._pending_since_ms is None:
-            self._pending_since_ms = timestamp_ms
-        self._pending.merge(counts)
-        if self._pending.n < self.min_samples:
+        pooled = self._pool(counts, timestamp_ms)
+        if pooled.n < self.min_samples:
             return Verdict(
                 status="not_enough_data",
                 drifted=False,
@@ -148,9 +148,9 @@ class Monitor:
                 features=self._evidence.describe(shown, None),
                 new_episode=False,
             )
-        judgement, dependent = self._judge(shown)
+        judgement, dependent = self._judge(pooled, shown)
         news = self._follow(judgement, dependent)
-        drifted = bool(judgement.drifted.any() or dependent.columns)
+        drifted = bool(dependent.columns or judgement.drifted.any())
         return Verdict(
             status="drift" if drifted else "ok",
             drifted=drifted,
@@ -161,6 +161,10 @@ class Monitor:
             notify=news.notify,
             pairs=dependent.pairs,
         )
+
+    @cached_property
+    def _no_counts(self) -> bytes:
+        return Counts.empty(self.reference.binning).to_bytes()
 
     @property
     def lookbacks(self) -> tuple[int, ...]:
@@ -181,17 +185,29 @@ class Monitor:
         effects = self._decision.smallest_effects(rows, slices)
         return dict(zip(self.reference.names, effects.tolist(), strict=True))
 
-    def _judge(self, shown: Counts) -> tuple[Judgement, Dependent]:
-        counts, since_ms = self._pending, self._pending_since_ms
-        self._pending, self._pending_since_ms = Counts.empty(self.reference.binning), None
+    def _pool(self, counts: Counts, timestamp_ms: int | None) -> Counts:
+        """Merge a slice into those that wait."""
+        if self._pending is None or not self._pending.n or self._pending_since_ms is None:
+            self._pending_since_ms = timestamp_ms
+        if self._pending is None and counts.n >= self.min_samples and counts.cells.shape == self._shape:
+            return counts
+        if self._pending is None:
+            self._pending = Counts.empty(self.reference.binning)
+        self._pending.merge(counts)
+        return self._pending
+
+    def _judge(self, counts: Counts, shown: Counts) -> tuple[Judgement, Dependent]:
+        since_ms, self._pending, self._pending_since_ms = self._pending_since_ms, None, None
         sums = self.reference.scores.sums(counts.cells)
         self._slices.add(self._decision.deseason(sums, since_ms))
         judgement = self._decision.judge(self._slices)
         if self._dependence is None:
             return judgement, NOTHING
+        pairs = self._dependence.add(counts, since_ms)
+        if pairs is None:
+            return judgement, NOTHING
         names = self.reference.names
         explained = [names[j] for j in np.flatnonzero(judgement.drifted)]
-        pairs = self._dependence.add(counts, since_ms)
         return judgement, self._dependence.attribute(
             pairs, explained, shown if shown.moments is not None else counts
         )
@@ -218,7 +234,7 @@ class Monitor:
         state = _State(
             fingerprint=self.reference.fingerprint,
             slices=self._slices.packed(),
-            pending=self._pending.to_bytes(),
+            pending=self._no_counts if self._pending is None else self._pending.to_bytes(),
             pending_since_ms=self._pending_since_ms,
             episode=self._episode,
             pair_slices=[] if self._dependence is None else self._dependence.snapshot(),
@@ -255,7 +271,9 @@ class Monitor:
             monitor._slices.load(stored)
         if monitor._dependence is not None:
             monitor._dependence.restore(state.pair_slices)
-        monitor._pending.merge(Counts.from_bytes(state.pending))
+        if state.pending != monitor._no_counts:
+            monitor._pending = Counts.empty(reference.binning)
+            monitor._pending.merge(Counts.from_bytes(state.pending))
         monitor._pending_since_ms = state.pending_since_ms
         monitor._episode = state.episode
         return monitor

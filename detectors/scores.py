@@ -135,15 +135,16 @@ class Scores:
 
     def sums(self, cells: NDArray[np.int64]) -> Sums:
         """Sum the scores of counts ``(d, K)``: polynomials over rows with a value, else over all."""
-        smooth, hits = self._smooth, self._hits
-        rows = cells.sum(axis=1)
-        special = cells[:, self.binning.width - len(SPECIAL_CELLS) :].sum(axis=1)
-        total, n = np.empty(self.owner.size), rows[self.owner].astype(np.float64)
+        width = self.binning.width
+        total, n = np.empty(self.owner.size), np.empty(self.owner.size)
+        # Every column holds the same rows.
+        n.fill(cells[:1].sum())
+        special = cells[:, width - len(SPECIAL_CELLS) :].sum(axis=1)
+        n[self._smooth] = n[:1] - special[self._smooth_owner]
         # einsum adds in a fixed order, where a matrix product may not.
-        values = cells.astype(np.float64)[self._smooth_owner]
-        total[smooth] = np.einsum("pk,pk->p", values, self._weights)
-        n[smooth] = (rows - special)[self._smooth_owner]
-        total[hits] = cells.ravel()[self._hit_cell]
+        values = cells.take(self._smooth_owner, axis=0).astype(np.float64)
+        total[self._smooth] = np.einsum("pk,pk->p", values, self._weights)
+        total[self._hits] = cells.ravel().take(self._hit_cell)
         return Sums(total, n)
 
     def weights(self, components: NDArray[np.intp]) -> Floats:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, kolmogorov, ndtr, ndtri, stdtr, stdtrit, xlogy
 
 Floats = NDArray[np.float64]
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def normal_tail(z: ArrayLike) -> Floats:
@@ -41,7 +42,7 @@ def interval_critical(p: Floats, width: Floats, dof: Floats) -> Floats:
     near = _critical(p / 2.0, dof, finite)
     for _ in range(3):
         both, other = _tail(np.abs(near), dof, finite), _tail(np.abs(near + width), dof, finite)
-        one_sided = np.divide(both, both + other, out=np.ones_like(both), where=both > 0)
+        one_sided = np.divide(both, both + other, out=np.ones(both.shape), where=both > 0)
         near = _critical(np.minimum(2.0 * p * one_sided, 1.0) / 2.0, dof, finite)
     return near
 
@@ -128,16 +129,29 @@ def signed_root_binomial(
     sign = np.sign(hits / n1 - known / n2)
     # A fall in hits is a rise in misses.
     fell = sign < 0
-    hits, known = np.where(fell, rows - hits, hits), np.where(fell, all_known - known, known)
-    offset = np.maximum(offset * sign, 0.0)
-    least = n1 * (known / n2 + offset)
+    root = sign * root_of_shares(fell, (hits, n1), (known, n2), np.maximum(offset * sign, 0.0))
+    return np.where((rows > 0) & (all_known > 0), root, 0.0)
+
+
+def root_of_shares(
+    fell: NDArray[np.bool_], sample: tuple[Floats, Floats], known: tuple[Floats, Floats], apart: Floats
+) -> Floats:
+    """Return what :func:`signed_root_binomial` does without the sign; float arrays of one shape.
+
+    ``sample`` and ``known`` are hits and rows, at least one row. ``fell`` tells where the first share is
+    the smaller one; ``apart`` is at least 0, on that side.
+    """
+    (hits, rows), (others, all_others) = sample, known
+    # A fall in hits is a rise in misses.
+    hits, others = np.where(fell, rows - hits, hits), np.where(fell, all_others - others, others)
+    least = rows * (others / all_others + apart)
     beyond = hits > least
     hits = np.maximum(hits - 0.5, np.minimum(least, hits))
-    share = _restricted_share(hits, n1, known, n2, offset)
-    samples = (hits, known), (rows, all_known), (share, np.maximum(share - offset, 0.0))
-    deviance = _deviance(*(np.array(pair) for pair in samples))
-    root: Floats = sign * np.sqrt(np.maximum(deviance[0] + deviance[1], 0.0))
-    return np.where((rows > 0) & (all_known > 0) & beyond, root, 0.0)
+    share = _restricted_share(hits, rows, others, all_others, apart)
+    both = np.maximum(share - apart, 0.0)
+    deviance = _deviance(np.array([hits, others]), np.array([rows, all_others]), np.array([share, both]))
+    root: Floats = np.sqrt(np.maximum(deviance[0] + deviance[1], 0.0))
+    return np.where(beyond, root, 0.0)
 
 
 def _restricted_share(k: Floats, n: Floats, r: Floats, m: Floats, apart: Floats) -> Floats:
@@ -146,25 +160,26 @@ def _restricted_share(k: Floats, n: Floats, r: Floats, m: Floats, apart: Floats)
     In closed form by Miettinen & Nurminen (1985), in the notation of Farrington & Manning (1990).
     """
     pooled = (k + r) / (n + m)
-    if not np.any(apart):
+    if not apart.any():
         return pooled
     ratio, first, second = m / n, k / n, r / m
     a = 1.0 + ratio
     b = -(a + first + ratio * second + apart * (ratio + 2.0)) / (3.0 * a)
     c = (apart**2 + apart * (2.0 * first + a) + first + ratio * second) / (3.0 * a)
     v = b**3 - 1.5 * b * c - first * apart * (1.0 + apart) / (2.0 * a)
-    u = np.where(v < 0, -1.0, 1.0) * np.sqrt(np.maximum(b**2 - c, np.finfo(np.float64).tiny))
-    angle = (np.pi + np.arccos(np.clip(v / u**3, -1.0, 1.0))) / 3.0
-    share: Floats = np.clip(2.0 * u * np.cos(angle) - b, apart, 1.0)
+    u = np.where(v < 0, -1.0, 1.0) * np.sqrt(np.maximum(b**2 - c, TINY))
+    angle = (np.pi + np.arccos(np.minimum(np.maximum(v / u**3, -1.0), 1.0))) / 3.0
+    share: Floats = np.minimum(np.maximum(2.0 * u * np.cos(angle) - b, apart), 1.0)
     return np.where(apart > 0.0, share, pooled)
 
 
 def _deviance(k: Floats, n: Floats, share: Floats) -> Floats:
+    some, others = k > 0, n > k
     with np.errstate(divide="ignore", invalid="ignore"):
-        hits = xlogy(k, np.where(k > 0, k, 1.0) / np.where(k > 0, n * share, 1.0))
-        rest = xlogy(n - k, np.where(n > k, n - k, 1.0) / np.where(n > k, n * (1.0 - share), 1.0))
+        hits = xlogy(k, np.where(some, k, 1.0) / np.where(some, n * share, 1.0))
+        rest = xlogy(n - k, np.where(others, n - k, 1.0) / np.where(others, n * (1.0 - share), 1.0))
     deviance: Floats = 2.0 * (hits + rest)
-    return np.where(n > 0, deviance, 0.0)
+    return deviance
 
 
 def benjamini_hochberg(p: ArrayLike, q: float) -> tuple[NDArray[np.bool_], float]:
@@ -180,6 +195,8 @@ def benjamini_hochberg(p: ArrayLike, q: float) -> tuple[NDArray[np.bool_], float
     values = np.asarray(p, dtype=np.float64)
     if values.size == 0:
         return np.zeros(0, dtype=np.bool_), q
+    if values.min() > q:
+        return np.zeros(values.size, dtype=np.bool_), q / values.size
     steps = q * np.arange(1, values.size + 1) / values.size
     passing = np.flatnonzero(np.sort(values) <= steps)
     level = float(steps[passing[-1]] if passing.size else steps[0])

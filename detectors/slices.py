@@ -65,17 +65,17 @@ class Slices:
         """Return the sums of the latest ``looks[0]``, ``looks[1]``, ... slices; ascending, a row each."""
         sums = np.empty((len(looks), self._held.shape[1]))
         rest = np.empty(self._held.shape[1])
-        wanted = {look: i for i, look in enumerate(looks)}
+        latest, done = self._held[self._first :], 0
+        before = rest
+        rest.fill(-0.0)  # to which any number adds up to itself
         # One slice after the other, newest first: `accumulate` does the same along the slower axis.
-        before = self._held[self._first]
-        for number in range(1, looks[-1] + 1):
-            into = sums[wanted[number]] if number in wanted else rest
-            if number == 1:
-                into[:] = before
-            else:
-                np.add(before, self._held[self._first + number - 1], out=into)
-            before = into
-        return Sums(sums[:, : self._components], sums[:, self._components :])
+        for look, into in zip(looks, sums, strict=True):
+            for row in latest[done : look - 1]:
+                before = np.add(before, row, out=rest)
+            before = np.add(before, latest[look - 1], out=into)
+            done = look
+        # Whole arrays again: what follows picks single entries.
+        return Sums(sums[:, : self._components].copy(), sums[:, self._components :].copy())
 
     def packed(self) -> list[bytes]:
         """Return the packed rows, oldest first, 8 bytes a number."""

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scores import Components
-from detectors.significance import signed_root_binomial, unskewed
+from detectors.scores import Components, Sums
+from detectors.significance import root_of_shares, unskewed
 
 Floats = NDArray[np.float64]
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Entries(NamedTuple):
@@ -49,10 +50,8 @@ class Expected:
         self.scores = scores
         self.is_indicator = np.asarray(scores.is_indicator)
         self._some_indicate = bool(self.is_indicator.any())
-        self._rows = np.maximum(scores.reference.n, 1.0)
-        self._per_row = 1.0 / self._rows
-        self._per_square = 1.0 / self._rows**2
-        self._tiny = np.finfo(np.float64).tiny
+        rows = np.maximum(scores.reference.n, 1.0)
+        self._per_row, self._per_square = 1.0 / rows, 1.0 / rows**2
 
     def surprise(self, entries: Entries) -> Surprise:
         """Judge entries whose effect is larger than what is tolerated."""
@@ -67,17 +66,19 @@ class Expected:
             near[others], far[others] = self._smooth(entries.take(others))
         return Surprise(near, far)
 
-    def standardised(self, e: Entries) -> tuple[Floats, Floats]:
-        """Return how far polynomial components lie beyond what is tolerated, and the standard error.
+    def largest(self, pooled: Sums, x: Floats, tolerated: Floats) -> float:
+        """Return a bound of what :meth:`surprise` finds of all polynomial effects ``(L, M)``.
 
-        With the skewness of their scores in it, so no nearer than :meth:`surprise` finds them.
+        Neither variance beyond sampling nor skewness is taken out, which makes nothing more surprising.
         """
-        error = np.sqrt(1.0 / e.n + self._per_row.take(e.component) + e.extra)
-        return np.sign(e.x) * (np.abs(e.x) - e.tolerated) / error, error
+        error = np.sqrt(1.0 / np.maximum(pooled.n, 1.0) + self._per_row)
+        z = (np.abs(x) - tolerated) / error
+        return float(z.max(initial=0.0))
 
     def _smooth(self, e: Entries) -> Surprise:
         """Standardised distance of polynomial components, with the skewness of their scores taken out."""
-        z, error = self.standardised(e)
+        error = np.sqrt(1.0 / e.n + self._per_row.take(e.component) + e.extra)
+        z = np.sign(e.x) * (np.abs(e.x) - e.tolerated) / error
         beyond = 1.0 / e.n**2 - self._per_square.take(e.component)
         near = np.abs(unskewed(z, self.scores.skew.take(e.component) * beyond / error**3))
         return Surprise(near, near + 2.0 * e.tolerated / error)
@@ -90,20 +91,19 @@ class Expected:
         known = self.scores.reference
         m, r = known.n.take(e.component), known.total.take(e.component)
         unit = self.scores.scale.take(e.component)
-        k = np.clip(e.total, 0.0, e.n)
-        sign = np.sign(e.x)
-        root = signed_root_binomial(k, e.n, r, m, apart=sign * e.tolerated * unit)
+        k = np.minimum(np.maximum(e.total, 0.0), e.n)
+        root = root_of_shares(e.x < 0, (k, e.n), (r, m), e.tolerated * unit)
         share = (k + r) / np.maximum(e.n + m, 1.0)
         noise = share * (1.0 - share) * (1.0 / e.n + self._per_row.take(e.component)) / unit**2
         whole = noise + e.extra
-        shrink = np.sqrt(np.divide(noise, whole, out=np.ones_like(noise), where=whole > 0))
-        near = np.maximum(root * sign, 0.0) * shrink
-        error = np.sqrt(np.maximum(whole, self._tiny))
+        shrink = np.sqrt(np.divide(noise, whole, out=np.ones(noise.size), where=whole > 0))
+        near = root * shrink
+        error = np.sqrt(np.maximum(whole, TINY))
         return Surprise(near, near + 2.0 * e.tolerated / error)
 
 
 def binomial_variance(x: Floats, share: Floats, scale: Floats) -> Floats:
     """Variance of one row's indicator at effect ``x``, in effect units."""
-    moved = np.clip(share + x * scale, 0.0, 1.0)
+    moved = np.minimum(np.maximum(share + x * scale, 0.0), 1.0)
     variance: Floats = moved * (1.0 - moved) / scale**2
     return variance
