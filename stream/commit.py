@@ -158,7 +158,7 @@ class Committer:
                 _JSON.encode(notice),
                 partition=home_partition(notice.model, self._panes_partitions),
             )
-            for notice in notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labels)
+            for notice in notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labelled)
         ]
 
     def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:

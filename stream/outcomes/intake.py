@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream.codec import Batch, Block, Declared, InferenceAttributes, LabelAttributes
 from stream.outcomes.columns import OutcomeReader
 from stream.outcomes.join import DEFAULT_SECRET, Labels, Predictions, id_keys, is_sampled
-from stream.outcomes.join_rows import JoinRows
+from stream.outcomes.join_rows import JoinRows, by_partition
 from stream.outcomes.stratum_table import StratumTable
 
 
@@ -61,15 +61,13 @@ class OutcomeIntake:
         self, batch: Batch, partition: NDArray[np.intp], *, newest_ms: int, partitions: int
     ) -> list[JoinRows]:
         """Rows of each of ``partitions`` partitions; ``partition`` and ``newest_ms`` as for the counting."""
-        rows = [JoinRows() for _ in range(partitions)]
+        taken: list[tuple[str, NDArray[np.intp], Predictions | Labels]] = []
         for block in batch.blocks:
             reader = self._readers.get(block.model, {}).get(block.version)
-            if reader is None:
-                continue
-            kept, taken = self._rows(block, reader, block.ts_ms <= newest_ms)
-            for index, part in _by_partition(partition[block.rows[kept]]):
-                rows[index].append(block.model, taken.take(part))
-        return rows
+            if reader is not None:
+                kept, rows = self._rows(block, reader, block.ts_ms <= newest_ms)
+                taken.append((block.model, partition[block.rows[kept]], rows))
+        return by_partition(taken, partitions)
 
     def _rows(
         self, block: Block, reader: OutcomeReader, timely: NDArray[np.bool_]
@@ -115,12 +113,3 @@ class OutcomeIntake:
             return rows, key
         sampled = is_sampled(key, sample)
         return rows[sampled], key[sampled]
-
-
-def _by_partition(at: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Each partition that has rows, and its rows in their order."""
-    if not len(at):
-        return
-    order = np.argsort(at, kind="stable")
-    present, first = np.unique(at[order], return_index=True)
-    yield from zip(present.tolist(), np.split(order, first[1:]), strict=True)

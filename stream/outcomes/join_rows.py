@@ -1,66 +1,70 @@
-"""Predictions and labels that a partition has read and not joined yet, by model."""
+"""Predictions and labels that a partition has read and not joined yet.
+
+Rows of all models of a batch stay together, each with the number of its model, until they are joined: a batch
+of many models has few rows of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.outcomes.join import Labels, Predictions
+
+Rows = TypeVar("Rows", Predictions, Labels)
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Part(Generic[Rows]):
+    """Rows of some models: ``model[i]`` is the position in ``models`` of that of row i."""
+
+    models: tuple[str, ...]
+    model: Indices
+    rows: Rows
 
 
 @dataclass
 class JoinRows:
     """Rows for the join in the order they came; the strata of predictions are numbered locally."""
 
-    predictions: dict[str, list[Predictions]] = field(default_factory=dict)
-    labels: dict[str, list[Labels]] = field(default_factory=dict)
-
-    def append(self, model: str, rows: Predictions | Labels) -> None:
-        """Append rows of one model."""
-        if isinstance(rows, Predictions):
-            self.predictions.setdefault(model, []).append(rows)
-        else:
-            self.labels.setdefault(model, []).append(rows)
+    _predictions: list[_Part[Predictions]] = field(default_factory=list)
+    _labels: list[_Part[Labels]] = field(default_factory=list)
 
     def add(self, more: JoinRows) -> None:
         """Append the rows of ``more``."""
-        for model, predictions in more.predictions.items():
-            self.predictions.setdefault(model, []).extend(predictions)
-        for model, labels in more.labels.items():
-            self.labels.setdefault(model, []).extend(labels)
+        self._predictions += more._predictions
+        self._labels += more._labels
 
     @property
     def models(self) -> list[str]:
         """Models that have rows."""
-        return sorted(self.predictions.keys() | self.labels.keys())
+        return sorted(_present(self._predictions) | _present(self._labels))
+
+    @property
+    def labelled(self) -> list[str]:
+        """Models that have labels."""
+        return sorted(_present(self._labels))
+
+    def predictions(self) -> dict[str, Predictions]:
+        """All predictions by model."""
+        return _by_model(self._predictions)
+
+    def labels(self) -> dict[str, Labels]:
+        """All labels by model."""
+        return _by_model(self._labels)
 
     def predictions_of(self, model: str) -> Predictions | None:
-        """All predictions of a model, None without any."""
-        parts = self.predictions.get(model)
-        if not parts:
-            return None
-        return Predictions(
-            key=np.concatenate([part.key for part in parts]),
-            ts_ms=np.concatenate([part.ts_ms for part in parts]),
-            stratum=np.concatenate([part.stratum for part in parts]),
-            prediction=np.concatenate([part.prediction for part in parts]),
-            score=np.concatenate([part.score for part in parts]),
-        )
+        """All predictions of a model, None without any; for all models see :meth:`predictions`."""
+        return self.predictions().get(model)
 
     def labels_of(self, model: str) -> Labels | None:
         """All labels of a model, None without any."""
-        parts = self.labels.get(model)
-        if not parts:
-            return None
-        return Labels(
-            key=np.concatenate([part.key for part in parts]),
-            ts_ms=np.concatenate([part.ts_ms for part in parts]),
-            label=np.concatenate([part.label for part in parts]),
-            supersedes=np.concatenate([part.supersedes for part in parts]),
-            value=np.concatenate([part.value for part in parts]),
-        )
+        return self.labels().get(model)
 
 
 def merged(rows: Iterable[JoinRows]) -> JoinRows:
@@ -69,3 +73,78 @@ def merged(rows: Iterable[JoinRows]) -> JoinRows:
     for each in rows:
         together.add(each)
     return together
+
+
+def by_partition(
+    taken: Sequence[tuple[str, Indices, Predictions | Labels]], partitions: int
+) -> list[JoinRows]:
+    """Rows of each partition.
+
+    Parameters
+    ----------
+    taken
+        Of each block: its model, the partition of each row, the rows.
+    """
+    split = [JoinRows() for _ in range(partitions)]
+    predictions = [(model, at, rows) for model, at, rows in taken if isinstance(rows, Predictions)]
+    labels = [(model, at, rows) for model, at, rows in taken if isinstance(rows, Labels)]
+    for each, part in _split(predictions):
+        split[each]._predictions.append(part)  # noqa: SLF001
+    for each, labelled in _split(labels):
+        split[each]._labels.append(labelled)  # noqa: SLF001
+    return split
+
+
+def _split(taken: Sequence[tuple[str, Indices, Rows]]) -> list[tuple[int, _Part[Rows]]]:
+    """The partitions that have rows, and those rows in their order."""
+    if not any(len(rows) for _, _, rows in taken):
+        return []
+    number = {model: position for position, model in enumerate(dict.fromkeys(model for model, _, _ in taken))}
+    models = tuple(number)
+    of_block = np.array([number[model] for model, _, _ in taken])
+    model = np.repeat(of_block, [len(rows) for _, _, rows in taken])
+    at, rows = np.concatenate([at for _, at, _ in taken]), _together([rows for _, _, rows in taken])
+    return [(each, _Part(models, model[own], rows.take(own))) for each, own in _ordered(at)]
+
+
+def _by_model(parts: Sequence[_Part[Rows]]) -> dict[str, Rows]:
+    if not parts:
+        return {}
+    number = _numbered(parts)
+    rows = _together([part.rows for part in parts])
+    if len(number) == 1:
+        return {model: rows for model in number if len(rows)}
+    names = list(number)
+    each = [np.array([number[model] for model in part.models])[part.model] for part in parts]
+    return {names[model]: rows.take(own) for model, own in _ordered(np.concatenate(each))}
+
+
+def _numbered(parts: Sequence[_Part[Rows]]) -> dict[str, int]:
+    number: dict[str, int] = {}
+    for models in dict.fromkeys(part.models for part in parts):
+        for model in models:
+            number.setdefault(model, len(number))
+    return number
+
+
+def _present(parts: Sequence[_Part[Rows]]) -> set[str]:
+    return {part.models[model] for part in parts for model in np.unique(part.model).tolist()}
+
+
+def _ordered(at: Indices) -> list[tuple[int, Indices | slice]]:
+    """Each number that there is, and the positions where it is, in order."""
+    sizes = np.bincount(at)
+    present = np.flatnonzero(sizes).tolist()
+    if len(present) == 1:
+        return [(present[0], slice(None))]
+    narrow = at.astype(np.uint16) if len(sizes) <= 1 << 16 else at  # sorted by radix, in one pass
+    order = np.argsort(narrow, kind="stable")
+    ends = np.cumsum(sizes)
+    return [(each, order[ends[each] - sizes[each] : ends[each]]) for each in present]
+
+
+def _together(rows: Sequence[Rows]) -> Rows:
+    if len(rows) == 1:
+        return rows[0]
+    kind: Callable[..., Rows] = type(rows[0])
+    return kind(*(np.concatenate([getattr(each, name.name) for each in rows]) for name in fields(rows[0])))

@@ -44,8 +44,9 @@ class OutcomeJoin:
         redis.RedisError
             Redis does not answer. Some rows may have been joined.
         """
-        for model in rows.models:
-            predictions, labels = rows.predictions_of(model), rows.labels_of(model)
+        predicted, labelled = rows.predictions(), rows.labels()
+        for model in sorted(predicted.keys() | labelled.keys()):
+            predictions, labels = predicted.get(model), labelled.get(model)
             if predictions is not None:
                 predictions = _translated(self._store, model, self._strata[model], predictions)
             counts = self._store.join(model, predictions, labels, horizon_ms=self._horizons_ms[model])
