@@ -149,9 +149,14 @@ class Counts:
         size = columns * cells * width
         if width not in _WIDTHS or columns * cells > _MAX_CELLS or size > body:
             raise CorruptBytes(f"DSCT: {body} bytes do not hold {columns} x {cells} counts of {width} bytes")
-        values = np.frombuffer(payload, _WIDTHS[width], columns * cells, _SHAPE.size)
+        values = np.frombuffer(payload, _WIDTHS[width], columns * cells, _SHAPE.size).reshape(columns, cells)
+        moments = _read_moments(payload[_SHAPE.size + size :])
+        whole = values.astype(np.int64)
+        # Narrow counts have no sign; what does not add up is left to the checks that say why.
+        if columns and width < 8 and not (whole.sum(axis=1) != rows).any():
+            return cls.of(whole, None if moments is None else moments.astype(np.int64), rows)
         try:
-            counts = cls(values.reshape(columns, cells), _read_moments(payload[_SHAPE.size + size :]))
+            counts = cls(values, moments)
         except ValueError as exc:
             raise CorruptBytes(f"DSCT: {exc}") from exc
         if counts.n != rows:
