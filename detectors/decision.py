@@ -52,12 +52,13 @@ class Judgement(NamedTuple):
 class _Look(NamedTuple):
     """What several lookbacks (L of them) see: slices, pooled sums and effects ``(L, M)``, and what is large.
 
-    ``row`` and ``entries`` are those effects that exceed what is tolerated, one after the other.
+    ``at``, ``row`` and ``entries`` are those effects that exceed what is tolerated, one after the other.
     """
 
     looks: NDArray[np.intp]
     pooled: Sums
     x: Floats
+    at: NDArray[np.intp]
     row: NDArray[np.intp]
     entries: Entries
 
@@ -162,7 +163,7 @@ class Decision:
             tolerated.take(large if tolerated.ndim == 2 else component),
             self._wander(component, looks.take(row), pooled.n.max(axis=1, initial=0.0).take(row)),
         )
-        return _Look(looks, pooled, x, row, entries)
+        return _Look(looks, pooled, x, large, row, entries)
 
     @cached_property
     def _looks(self) -> NDArray[np.intp]:
@@ -172,9 +173,8 @@ class Decision:
         found = self._expected.surprise(look.entries)
         p = interval_tail(found.near, found.far, self.variation.dof.take(look.entries.component))
         z, corrected = np.zeros(look.x.shape), self._multiplicity[: len(look.looks)].copy()
-        at = (look.row, look.entries.component)
-        z[at] = found.near
-        corrected[at] *= p
+        z.reshape(-1)[look.at] = found.near
+        corrected.reshape(-1)[look.at] *= p
         return self._per_column(look, z, corrected)
 
     def smallest_effects(self, rows: int, slices: int) -> Floats:
@@ -263,9 +263,11 @@ class Decision:
         enough: one slice is noisier than the little that a short piece of an old drift leaves in 16.
         """
         short = np.flatnonzero(look.looks & (look.looks - 1) == 0)[:, None]  # 1, 2, 4, ... slices
-        slices = look.looks[short]
-        rows = np.broadcast_to(look.pooled.n, look.x.shape)
-        x, n, recent = look.x[row, component], np.maximum(rows[row, component], 1.0), rows[short, component]
+        slices, components = look.looks[short], look.x.shape[1]
+        of = component if look.pooled.n.shape == look.x.shape else np.zeros_like(component)
+        width = look.pooled.n.shape[1]
+        x, recent = look.x.take(row * components + component), look.pooled.n.take(short * width + of)
+        n = np.maximum(look.pooled.n.take(row * width + of), 1.0)
         noise = self._row_variance(component, x) * (1.0 / np.maximum(recent, 1.0) - 1.0 / n)
         if self._wanders:
             noise = (
@@ -274,9 +276,9 @@ class Decision:
                 * np.minimum(self.variation.inertia[component], slices)
                 / slices
             )
-        fallen = (x - look.x[short, component]) * np.sign(x)
+        fallen = (x - look.x.take(short * components + component)) * np.sign(x)
         lasts = (fallen <= AGREEMENT * np.sqrt(np.maximum(noise, 0.0))) & (recent > 0)
-        agrees: NDArray[np.bool_] = np.all(lasts | (short >= row), axis=0)
+        agrees: NDArray[np.bool_] = (lasts | (short >= row)).all(axis=0)
         return agrees
 
     def _row_variance(self, component: NDArray[np.intp], x: Floats) -> Floats:
@@ -297,32 +299,40 @@ class Decision:
 
     def _per_column(self, look: _Look, z: Floats, corrected: Floats) -> Judgement:
         row, component = self._lasting(look, z, corrected)
-        p_value = np.minimum(corrected[row, component], 1.0)
+        at = row * look.x.shape[1] + component
+        p_value = np.minimum(corrected.take(at), 1.0)
         drifted, level = self._correction(p_value, self._budget)
-        effect, observed = np.abs(look.x[row, component]), z[row, component]
-        eps = self._eps[component]
+        effect, observed = np.abs(look.x.take(at)), z.take(at)
+        eps = self._eps.take(component)
         # Where something moved, its own standard error; it holds what small counts and skewness add.
-        error = np.divide(effect - eps, observed, out=self._usual_error[component], where=observed > 0)
-        width = np.divide(2.0 * eps, error, out=np.zeros_like(error), where=error > 0)
-        allowed = level / self._multiplicity[row, component]
-        needed = interval_critical(allowed, width, self.variation.dof[component])
+        error = np.divide(effect - eps, observed, out=self._usual_error.take(component), where=observed > 0)
+        width = np.divide(2.0 * eps, error, out=np.zeros(error.size), where=error > 0)
+        needed = interval_critical(
+            level / self._multiplicity.take(at), width, self.variation.dof.take(component)
+        )
         integrity = np.zeros(drifted.size, dtype=np.bool_)
         if drifted.any():
             above = (look.x > 0) & self.scores.integrity
             self._forget_ended(look, z, corrected, *np.nonzero((corrected <= level) & above))
             integrity[self.scores.owner[np.any((corrected <= level) & above, axis=0)]] = True
         return Judgement(
-            drifted, p_value, effect, eps + needed * error, component, look.looks[row], integrity & drifted
+            drifted,
+            p_value,
+            effect,
+            eps + needed * error,
+            component,
+            look.looks.take(row),
+            integrity & drifted,
         )
 
     def _strongest(self, p: Floats, z: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Lookback row and component with the smallest p-value of each column; of equals the largest z."""
         owner = self.scores.owner
         smallest = np.minimum.reduceat(p.min(axis=0), self._starts)
-        strength = np.where(p == smallest[owner], z, -1.0)
+        strength = np.where(p == smallest.take(owner), z, -1.0)
         largest = np.maximum.reduceat(strength.max(axis=0), self._starts)
-        best = strength == largest[owner]
+        best = strength == largest.take(owner)
         # The first component of each column that has it, in its shortest lookback.
         component = np.flatnonzero(best.any(axis=0))
-        component = component[np.searchsorted(owner[component], self._columns)]
-        return best[:, component].argmax(axis=0), component
+        component = component[owner.take(component).searchsorted(self._columns)]
+        return best.take(component, axis=1).argmax(axis=0), component

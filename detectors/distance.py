@@ -21,10 +21,16 @@ EMPTY_CELL_COUNT = 0.5
 """The zero-bin rule of :func:`psi`: a cell that is empty on one side only counts as half a row there."""
 
 
+TWO_LN_TWO = float(2 * np.log(2))
+
+
 def shares(counts: ArrayLike) -> Floats:
     """Return each column's counts over its sum; NaN in a column without rows."""
     cells = np.asarray(counts, dtype=np.float64)
     total = cells.sum(axis=-1, keepdims=True)
+    if total.min(initial=1.0) > 0:
+        known: Floats = cells / total
+        return known
     share: Floats = np.divide(cells, total, out=np.full_like(cells, np.nan), where=total > 0)
     return share
 
@@ -87,7 +93,7 @@ def jensen_shannon(reference: ArrayLike, sample: ArrayLike) -> Floats:
     """
     p, q = _shares(reference, sample)
     middle = (p + q) / 2
-    divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
+    divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / TWO_LN_TWO
     distance: Floats = np.sqrt(np.maximum(divergence, 0.0))
     return distance
 
@@ -190,12 +196,12 @@ class Distances:
         np.add(rel_entr(p, middle), rel_entr(q, middle), out=terms[2])
         np.square(self._roots - np.sqrt(q), out=terms[3])
         np.abs(apart, out=terms[4])
-        np.sum(terms, axis=2, out=distances[:5])
+        terms.sum(axis=2, out=distances[:5])
         distances[1] *= self._rows * rows
-        distances[2] = np.sqrt(np.maximum(distances[2] / (2 * np.log(2)), 0.0))
+        distances[2] = np.sqrt(np.maximum(distances[2] / TWO_LN_TWO, 0.0))
         distances[3] = np.sqrt(distances[3] / 2)
         distances[4] /= 2
-        below = np.abs(self._below - np.cumsum(shares(self._values(counts)), axis=1))
+        below = np.abs(self._below - shares(self._values(counts)).cumsum(axis=1))
         distances[5, self._ordered] = below.max(axis=1, initial=0.0)
         distances[6, self._ordered] = (below[:, :-1] * self._gaps).sum(axis=1)
         return distances, q

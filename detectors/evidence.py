@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ class Evidence:
         """Return one record a column; without a judgement there are distances only."""
         distances, share = self._distances.of(window.cells, window.n)
         psi, chi2, js, hellinger, tv, ks, wasserstein = _finite(distances)
-        missing, invalid, unseen = _finite(share[:, -len(SPECIAL_CELLS) :].T)
+        missing, invalid, unseen = _finite(share.T[-len(SPECIAL_CELLS) :])
         # Column by column of the record, not record by record: a tenth of the work.
         features = tuple(
             map(
@@ -58,9 +59,13 @@ class Evidence:
             for j, feature in enumerate(features)
         )
 
+    @cached_property
+    def _labels(self) -> list[list[str]]:
+        return [self._reference.binning.cell_labels(name) for name in self._reference.names]
+
     def _judged(self, judgement: Judgement) -> list[list[Any]]:
         names = self._reference.scores.component_names
-        numbers = np.array([judgement.effect, judgement.p_value, judgement.threshold])
+        numbers = np.array((judgement.effect, judgement.p_value, judgement.threshold))
         return [
             judgement.drifted.tolist(),
             *_finite(numbers),
@@ -82,7 +87,7 @@ class Evidence:
     def _movers(self, j: int, share: Floats) -> tuple[CellChange, ...]:
         before = self._distances.shares[j]
         order = np.argsort(-np.abs(share - before), kind="stable")[:TOP_CELLS]
-        labels = self._reference.binning.cell_labels(self._reference.names[j])
+        labels = self._labels[j]
         return tuple(
             CellChange(labels[k], float(before[k]), float(share[k])) for k in order if share[k] != before[k]
         )
@@ -91,7 +96,10 @@ class Evidence:
 def _finite(values: Floats) -> list[list[float | None]]:
     """Return rows of plain numbers, ``None`` for those that are not finite."""
     rows: list[list[float | None]] = values.tolist()
-    for i in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+    finite = np.isfinite(values)
+    if finite.all():
+        return rows
+    for i in np.flatnonzero(~finite.all(axis=1)):
         rows[i] = [value if value is not None and math.isfinite(value) else None for value in rows[i]]
     return rows
 
