@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from detectors import Reference
 from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
+from stream.codec.private import PrivateInferenceDecoder
 from stream.counting import BatchCounter
 from stream.flood import FloodPolicy
 from stream.incidents import IncidentPolicy
@@ -78,10 +80,14 @@ def sources_of(
     """Every input topic with its decoder and counter; the models in ``joined`` number their strata."""
     limits, attributes = limits_of(settings), declared(settings, references)
     outcomes = outcome_intake(settings, references, joined)
+    privacy = settings.privacy.field_privacy
+    privacy.require(references)
     decoders: dict[str, Callable[[ReferencesByVersion, Limits, Mapping[str, Declared]], Decoder]] = {
         INFERENCE: JsonInferenceDecoder,
         LABELS: JsonLabelDecoder,
     }
+    if privacy.needs_values(references.values()):
+        decoders[INFERENCE] = partial(PrivateInferenceDecoder, privacy=privacy)
     return [
         Source(
             topic,

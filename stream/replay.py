@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry
 
 from detectors import Reference
 from stream.alerts import AlertRoute
-from stream.codec import Declared, JsonInferenceDecoder, JsonLabelDecoder
+from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecoder
+from stream.codec.private import PrivateInferenceDecoder
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import ConfigError
@@ -126,8 +127,14 @@ class Replay:
         )
         claim = self._store.claim(source, 0)
         owned = take_over(claim, Start(0, 0), topic=source, partition=0, sink=self._sink)
-        decoder = _DECODERS[source](self._references, self.spec.limits, {self.model: self._declared})
-        return ReplayIntake(self.spec, decoder, counter, owned)
+        return ReplayIntake(self.spec, self._decoder(source), counter, owned)
+
+    def _decoder(self, source: Source) -> Decoder:
+        self.spec.privacy.require(self._references)
+        parts = self._references, self.spec.limits, {self.model: self._declared}
+        if source == INFERENCE and self.spec.privacy.needs_values(self._references.values()):
+            return PrivateInferenceDecoder(*parts, privacy=self.spec.privacy)
+        return _DECODERS[source](*parts)
 
     def _build_evaluator(self) -> Evaluator:
         spec = self.spec

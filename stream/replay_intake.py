@@ -14,6 +14,7 @@ from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.incidents import IncidentPolicy
 from stream.ownership import OwnedPartition
+from stream.privacy import NO_RULES, FieldPrivacy
 from stream.row_events import Record
 from stream.settings.label_sections import LabelSettings
 from stream.windows import WindowSpec
@@ -42,6 +43,7 @@ class ReplaySpec:
     labels: LabelSettings = field(default_factory=LabelSettings)
     segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
+    privacy: FieldPrivacy = NO_RULES
 
 
 @dataclass

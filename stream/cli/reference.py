@@ -55,7 +55,7 @@ def build(
     shuffled file hides that, and false alarms follow.
 
     With --from-kafka, from the model's events in a range of event time; broker, topics and windows are those
-    of the configuration.
+    of the configuration. The rules of privacy.fields in --config hold for rows of a file too.
     """
     from stream.cli.reference_files import as_text, write_whole
     from stream.errors import ConfigError
@@ -84,6 +84,7 @@ def build(
             rows=rows,
             sizes={"window_rows": window_rows, "window": window, "slide": slide},
             names={"model": model, "version": model_version},
+            config=config,
         )
     write_whole(output, reference.to_json())
     typer.echo(as_text(reference))
@@ -123,10 +124,13 @@ def _from_file(
     rows: str | None,
     sizes: Mapping[str, Any],
     names: Mapping[str, str],
+    config: Path | None,
 ) -> Reference:
     from stream.cli.reference_files import build_reference, rows_per_window
+    from stream.privacy import NO_RULES
     from stream.row_events import column_times
     from stream.rows import Roles, RowRanges, column_names, read_rows
+    from stream.settings.configuration import load_settings
 
     table = read_rows(file, RowRanges.parse(rows) if rows else None)
     named = Roles.of(table, features=column_names(features), measures=column_names(measures), **roles)
@@ -137,7 +141,15 @@ def _from_file(
         typer.echo(f"note: {note}", err=True)
     times_ms = None if times is None else times.ms
     size = rows_per_window(len(table), times_ms, **sizes)
-    return build_reference(table, named, size, times_ms=times_ms, categorical=as_codes, **names)
+    return build_reference(
+        table,
+        named,
+        size,
+        times_ms=times_ms,
+        categorical=as_codes,
+        privacy=NO_RULES if config is None else load_settings(config).privacy.field_privacy,
+        **names,
+    )
 
 
 @app.command()

@@ -10,6 +10,7 @@ from detectors.errors import DetectorError
 from stream.errors import ConfigError
 from stream.explain import column_powers, default_spec, effect_origin, expected_rows, finite
 from stream.learning.reference_building import EventColumns, build_named, rows_per_slide
+from stream.privacy import NO_RULES, FieldPrivacy
 from stream.settings.configuration import DEFAULT_SLIDE_MS
 from stream.settings.units import parse_duration_ms
 from stream.windows import WindowSpec
@@ -52,6 +53,7 @@ def build_reference(
     *,
     times_ms: NDArray[np.int64] | None = None,
     categorical: Iterable[str] = (),
+    privacy: FieldPrivacy = NO_RULES,
     model: str,
     version: str,
 ) -> Reference:
@@ -76,15 +78,17 @@ def build_reference(
     codes = frozenset(categorical)
     values = {name: _values(table, column, as_codes=column in codes) for name, column in columns.items()}
     try:
+        given = EventColumns(
+            features={name: values[name] for name in roles.features if name not in named},
+            measures={name: values[name] for name in roles.measures},
+            **{name: values[name] for name in named},
+        )
         return build_named(
-            EventColumns(
-                features={name: values[name] for name in roles.features if name not in named},
-                measures={name: values[name] for name in roles.measures},
-                **{name: values[name] for name in named},
-            ),
+            given,
             window_rows=window_rows,
             times_ms=times_ms,
             categorical=[name for name, column in columns.items() if column in codes],
+            privacy=privacy,
             model=model,
             version=version,
         )

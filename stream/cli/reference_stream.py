@@ -95,6 +95,7 @@ def build_from_kafka(
         version=named,
         most_features=settings.limits.features,
         categorical=codes | set(categorical),
+        privacy=settings.privacy.field_privacy,
     )
     try:
         return learn(sample, spec, labels.get(model))

@@ -10,6 +10,7 @@ from stream.codec import Limits
 from stream.codec.times import MAX_MS
 from stream.errors import ConfigError
 from stream.incidents import IncidentPolicy
+from stream.privacy import NO_RULES
 from stream.replay_intake import ReplaySpec
 from stream.row_events import RowTimes, Source, column_times, paced_times, parse_time
 from stream.row_labels import LabelTiming, label_times
@@ -81,6 +82,7 @@ def replay_spec(told: SpecOptions, settings: Settings | None, *, model: str | No
         incidents=IncidentPolicy(resolve_after=alerts.resolve_after, renotify_ms=alerts.renotify_ms),
         runbook_base_url=alerts.runbook_base_url,
         labels=base.labels.model_copy(update=own),
+        privacy=NO_RULES if settings is None else settings.privacy.field_privacy,
     )
 
 

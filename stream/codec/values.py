@@ -7,7 +7,7 @@ The typed decoder lets through what can be encoded in C; whatever else arrives g
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -26,11 +26,16 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class Codes(dict[Any, int]):
-    """Category to code; a category that the reference never saw is ``UNSEEN``."""
+    """Category to code; a category that the reference never saw is ``UNSEEN``.
+
+    ``veil`` finds the code of what is not here, where names stand for categories (:mod:`stream.privacy`).
+    """
+
+    veil: Callable[[object], int] | None = None
 
     def __missing__(self, value: object) -> int:
         """Return the code of a category that is not here."""
-        return UNSEEN
+        return UNSEEN if self.veil is None else self.veil(value)
 
 
 def codes_of(lookup: Mapping[str | None, int], *, boolean: bool) -> Codes:

@@ -22,6 +22,7 @@ from stream.errors import DriftstreamError
 from stream.learning.columns import LearnedColumns, columns_of
 from stream.learning.reference_building import build_named
 from stream.learning.sample import EventSample
+from stream.privacy import NO_RULES, FieldPrivacy
 
 UNNAMED_VERSION = "learned"
 """Version of a reference whose events name none."""
@@ -50,6 +51,8 @@ class LearnSpec:
         Those in most events are taken.
     categorical
         Columns whose numbers are codes; those that the events do not have are passed over.
+    privacy
+        What becomes of the values of features.
     caveats
         What to know of where the events are from, a line each.
     """
@@ -59,6 +62,7 @@ class LearnSpec:
     least_rows: int = 2
     most_features: int = 2_000
     categorical: frozenset[str] = frozenset()
+    privacy: FieldPrivacy = NO_RULES
     caveats: Sequence[str] = field(default_factory=tuple)
 
 
@@ -89,6 +93,7 @@ def learn(sample: EventSample, spec: LearnSpec, labels: Mapping[str, Any] | None
             window_rows=max(1, round(sample.slide_rows() * share)),
             times_ms=columns.ts_ms,
             categorical=columns.categorical,
+            privacy=spec.privacy,
             model=spec.model,
             version=spec.version or UNNAMED_VERSION,
         )

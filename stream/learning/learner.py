@@ -224,6 +224,7 @@ class Learner:
             least_rows=least,
             most_features=self._settings.limits.features,
             categorical=spec.categorical,
+            privacy=self._settings.privacy.field_privacy,
             caveats=caveats,
         )
         if sample is not None and self._starts_late(model, sighting, sample):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors import Reference
+from stream.privacy import NO_RULES, FieldPrivacy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ def build_named(
     window_rows: int,
     times_ms: NDArray[np.int64] | None,
     categorical: Iterable[str] = (),
+    privacy: FieldPrivacy = NO_RULES,
     model: str,
     version: str,
 ) -> Reference:
@@ -49,6 +51,8 @@ def build_named(
         Rows of a live slice.
     times_ms
         Event time of each row; None: the rows are in order.
+    privacy
+        What becomes of the values of features first.
 
     Raises
     ------
@@ -57,14 +61,14 @@ def build_named(
     """
     outputs = columns.outputs
     return Reference.build(
-        {**columns.features, **columns.measures, **outputs},
+        {**privacy.built(columns.features, model), **columns.measures, **outputs},
         window_rows=window_rows,
         timestamps_ms=times_ms,
         outputs=("score",) if "score" in outputs else (),
         prediction="prediction" if "prediction" in outputs else None,
         label="label" if "label" in outputs else None,
         measures=tuple(columns.measures),
-        categorical=categorical,
+        categorical=frozenset(categorical) - privacy.dropped,
         model=model,
         version=version,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import prod
 from typing import Annotated
@@ -13,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from stream.outcomes.records import LEAST_LOSS
 from stream.settings.section import Section
 from stream.settings.units import SpanMs
-from stream.settings.value_types import comma_separated
+from stream.settings.value_types import comma_separated, parsed_mapping
 
 _RESERVED = frozenset({"other", "none"})
 _HOUR, _DAY = 3_600_000, 86_400_000
@@ -48,18 +47,10 @@ def _segment_name(name: str) -> str:
     return name
 
 
-def _parsed(value: object) -> object:
-    """A mapping in an environment variable is JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise PydanticCustomError("name", 'must be JSON, such as {"region": ["eu", "us"]}') from None
-
-
 Values = Annotated[tuple[str, ...], AfterValidator(_values), BeforeValidator(_texts)]
-Segments = Annotated[dict[Annotated[str, AfterValidator(_segment_name)], Values], BeforeValidator(_parsed)]
+Segments = Annotated[
+    dict[Annotated[str, AfterValidator(_segment_name)], Values], BeforeValidator(parsed_mapping)
+]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from stream.privacy import FieldPrivacy, FieldRule, Pseudonyms
 from stream.settings.section import Section
-from stream.settings.value_types import EmptyIsNone
+from stream.settings.value_types import EmptyIsNone, parsed_mapping
 
 MOST_KEY_BYTES = 64
 
@@ -30,8 +32,25 @@ def _lines(value: object) -> object:
 IdKey = Annotated[SecretStr, AfterValidator(_id_key)]
 
 
+def _rule(value: object) -> object:
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    kind, _, width = text.partition(" ")
+    if kind not in ("hash", "mask", "drop", "bucket") or bool(width) != (kind == "bucket"):
+        raise PydanticCustomError("name", "must be hash, mask, drop or bucket WIDTH, such as bucket 1000")
+    if (width and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", width)) or (width and float(width) == 0):
+        raise PydanticCustomError("name", "must have a WIDTH above 0, such as bucket 1000")
+    return text
+
+
+Rule = Annotated[str, BeforeValidator(_rule)]
+
+
 class PrivacySettings(Section):
-    """What stands for prediction ids in Redis."""
+    """What stands for prediction ids in Redis, and for the values of features.
+
+    ``hash``: a category becomes a keyed hash; ``mask``: that there is a value is all that is watched;
+    ``bucket WIDTH``: a number is rounded down to a multiple; ``drop``: the feature is not read.
+    """
 
     id_key: Annotated[IdKey | None, EmptyIsNone] = Field(
         default=None,
@@ -43,3 +62,24 @@ class PrivacySettings(Section):
         description="keys that `id_key` has taken the place of, while something hashed by them is kept: "
         "`driftstream forget` looks under all of them; a file has one on each line",
     )
+    fields: Annotated[dict[str, Rule], BeforeValidator(parsed_mapping)] = Field(
+        default={},
+        description="features by name, of every model: `hash`, `mask`, `drop` or `bucket WIDTH`; "
+        "references are built and live values counted that way",
+    )
+
+    @model_validator(mode="after")
+    def _keyed(self) -> PrivacySettings:
+        hashed = next((name for name, rule in self.fields.items() if rule == "hash"), None)
+        if hashed is not None and self.id_key is None:
+            raise PydanticCustomError("name", "has fields.{name}: hash, which needs id_key", {"name": hashed})
+        return self
+
+    @property
+    def field_privacy(self) -> FieldPrivacy:
+        """The rules of all fields, with the keys of names."""
+        keys = [key for key in (self.id_key, *self.previous_id_keys) if key is not None]
+        return FieldPrivacy(
+            {name: FieldRule.parse(rule) for name, rule in self.fields.items()},
+            Pseudonyms.of(key.get_secret_value().encode() for key in keys),
+        )

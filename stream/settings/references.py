@@ -52,6 +52,8 @@ def load_versions(settings: Settings, model: str) -> dict[str, Reference]:
             )
         loaded[version], files[version] = reference, path
     if loaded:
+        found = {(model, version): reference for version, reference in loaded.items()}
+        settings.privacy.field_privacy.require(found)
         require_columns(settings, model, loaded.values())
     return loaded
 

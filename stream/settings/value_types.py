@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,16 @@ def _redis_url(value: SecretUrl) -> SecretUrl:
 def comma_separated(value: object) -> object:
     """Read a text as a list: an environment variable has no other way to say one."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def parsed_mapping(value: object) -> object:
+    """A mapping in an environment variable is JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise PydanticCustomError("name", 'must be JSON, such as {"region": ["eu", "us"]}') from None
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:

@@ -1,0 +1,77 @@
+"""The decoder of topics with fields whose values must not be kept as they are (:mod:`stream.privacy`).
+
+Decodes in Python: a category is looked up by the name that stands for it, so the table that the compiled
+decoder works from cannot be made. Topics without such fields never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.codec.attributes import Declared
+from stream.codec.batch import Batch, Block
+from stream.codec.batches import BatchDecoder
+from stream.codec.layout import ModelLayout, layouts
+from stream.codec.limits import Limits
+from stream.codec.structs import INFERENCE
+from stream.codec.values import INVALID_CATEGORY
+from stream.privacy import FieldPrivacy, bucketed
+
+if TYPE_CHECKING:
+    from detectors.reference import Reference
+
+
+class PrivateInferenceDecoder:
+    """Decodes inference events; what it gives holds no value that a rule changes.
+
+    Labels have no features, and so no rules.
+
+    Parameters
+    ----------
+    references, limits, declared
+        As of the plain decoder of the topic; the references are built with the same rules.
+    """
+
+    def __init__(
+        self,
+        references: Mapping[tuple[str, str], Reference],
+        limits: Limits,
+        declared: Mapping[str, Declared],
+        privacy: FieldPrivacy,
+    ) -> None:
+        found = layouts(references, declared, INFERENCE, "inference", limits.string_bytes)
+        for layout in found.values():
+            _veil(layout, privacy)
+        configured = frozenset(model for model, _ in references)
+        self._decoder = BatchDecoder(found, INFERENCE, limits, configured=configured)
+        self._widths = {name: rule.width for name, rule in privacy.rules.items() if rule.kind == "bucket"}
+
+    def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
+        """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""
+        batch = self._decoder.decode(values, record_ts_ms)
+        return replace(batch, blocks=[self._bucketed(block) for block in batch.blocks])
+
+    def _bucketed(self, block: Block) -> Block:
+        changed: dict[str, NDArray[Any]] = {
+            name: bucketed(block.columns[name], width)
+            for name, width in self._widths.items()
+            if name in block.columns and block.columns[name].dtype == np.float64
+        }
+        return replace(block, columns={**block.columns, **changed}) if changed else block
+
+
+def _veil(layout: ModelLayout, privacy: FieldPrivacy) -> None:
+    """Have the categories of ruled columns found by the names that stand for them, and by nothing else."""
+    for version in layout.versions.values():
+        for column in version.columns:
+            if column.source != "feature" or column.kind == "numeric" or column.name not in privacy.rules:
+                continue
+            codes = column.codes
+            codes.veil = privacy.code(layout.model, column.name, dict(codes))
+            for key in [key for key in codes if key is not None and key is not INVALID_CATEGORY]:
+                del codes[key]
