@@ -122,7 +122,7 @@ def test_panes_of_all_partitions_are_read_and_retired(store: Store) -> None:
     for partition in (0, 2):
         epoch = store.claim(TOPIC, partition).epoch
         assert store.commit(TOPIC, {partition: first_commit(epoch)}) == {partition: None}
-    missing = replace(KEY, start_ms=0)
+    missing = KEY._replace(start_ms=0)
     read = store.read_panes(TOPIC, 3, [missing, KEY])
     assert read[missing] == []
     assert [each.counts.n for each in read[KEY]] == [10, 10]
