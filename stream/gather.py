@@ -38,6 +38,15 @@ class TopicBatch:
         np.maximum.at(lasts, self.at, np.arange(len(self.at)))
         return [int(self.records[last].offset() or 0) + 1 for last in lasts.tolist()]
 
+    def first_ms(self, owned: OwnedPartition, ts_ms: NDArray[np.int64], newest_ms: int) -> int | None:
+        """Time of the partition's first event that is not later than ``newest_ms``; None: it has none here.
+
+        ``ts_ms`` are those of the decoded rows; one that is no event has none above 0.
+        """
+        mine = self.at == self.owned.index(owned)
+        rows = np.flatnonzero(mine & (ts_ms > 0) & (ts_ms <= newest_ms))
+        return int(ts_ms[rows[0]]) if len(rows) else None
+
 
 def gather(
     consumer: Consumer, assignment: Assignment, *, limit: int, unless: Callable[[], bool]

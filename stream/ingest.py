@@ -212,6 +212,8 @@ class Ingest:
         now = monotonic_ms()
         for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
             owned.saw_records(now, newest_ms=newest_ms)
+            if owned.after_gap and (first_ms := batch.first_ms(owned, decoded.ts_ms, newest_ms)) is not None:
+                owned.end_gap(first_ms + self.spec.out_of_orderness_ms)
             self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
 

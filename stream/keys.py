@@ -46,7 +46,7 @@ class PartitionKeys:
 
     @property
     def cursor(self) -> str:
-        """Hash: epoch, offset, watermark, idle, gap and the exact totals."""
+        """Hash: epoch, offset, watermark, idle, gaps and the exact totals."""
         return f"{self._tag}:cursor"
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import StateError
+from stream.gaps import Gap, ended
 from stream.messages import Message
 from stream.panes import PartitionIntake
 from stream.sinks import OutboxDrain, Sink
@@ -27,7 +28,8 @@ class OwnedPartition:
 
     ``position`` is the offset after the last record counted, ``committed`` the one Redis holds (None = none
     yet), ``generation`` the hand-over that made it ours. ``passed_ms`` is how far the global watermark may
-    have gone before our records held it back again (None = nothing counted yet).
+    have gone before our records held it back again (None = nothing counted yet). ``gaps`` are records that
+    retention took before anybody counted them.
     """
 
     topic: str
@@ -44,6 +46,8 @@ class OwnedPartition:
     quiet_since_ms: int = 0
     generation: int = 0
     passed_ms: int | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    gaps_changed: bool = False
 
     @property
     def caught_up(self) -> bool:
@@ -56,7 +60,9 @@ class OwnedPartition:
     @property
     def changed(self) -> bool:
         """Whether a commit has anything to say."""
-        return self.committed != self.position or bool(self.messages or self.intake.totals)
+        return self.committed != self.position or bool(
+            self.messages or self.intake.totals or self.gaps_changed
+        )
 
     def saw_records(self, monotonic_ms: int, *, newest_ms: int) -> None:
         """Records arrived: the partition is active. No event in the stream is later than ``newest_ms``.
@@ -68,6 +74,16 @@ class OwnedPartition:
             self.passed_ms = newest_ms
         self.idle_beat = 0
         self.quiet_since_ms = monotonic_ms
+
+    @property
+    def after_gap(self) -> bool:
+        """Whether the next event is the first one after a gap: :meth:`end_gap` waits for its time."""
+        return bool(self.gaps) and self.gaps[-1].to_ms is None
+
+    def end_gap(self, to_ms: int) -> None:
+        """No record of the gap is later than this."""
+        self.gaps = ended(self.gaps, to_ms)
+        self.gaps_changed = True
 
     def to_commit(self, notices: Sequence[Message]) -> PartitionCommit:
         """The commit of everything counted so far, with its messages numbered for the outbox."""
@@ -86,6 +102,7 @@ class OwnedPartition:
             panes={key: self.intake.panes[key] for key in self.intake.dirty},
             messages=numbered,
             delivered_to=self.drain.delivered_to,
+            gaps=list(self.gaps) if self.gaps_changed else None,
             totals=totals,
             unknown=dict(self.intake.unknown),
         )
@@ -95,6 +112,7 @@ class OwnedPartition:
         self.committed = commit.offset
         self.sequence += len(commit.messages)
         self.messages.clear()
+        self.gaps_changed = False
         keep = {
             key
             for key in self.intake.panes
@@ -138,6 +156,9 @@ def take_over(claim: Claim, start: Start, *, topic: str, partition: int, sink: S
         topic, partition, claim.epoch, start.offset, claim.offset, claim.sequence, OutboxDrain(sink)
     )
     owned.intake.watermark_ms = claim.watermark_ms
+    owned.gaps = list(claim.gaps)
     if start.lost:
         owned.intake.totals["lost"] += start.lost
+        owned.gaps.append(Gap(start.offset - start.lost, start.lost, claim.watermark_ms))
+        owned.gaps_changed = True
     return owned

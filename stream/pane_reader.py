@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from detectors import Binning, Counts
 from stream.errors import CorruptState
+from stream.gaps import Gap
 from stream.keys import PaneKey
 from stream.panes import Pane
 from stream.series import ClosedWindow, ModelPlan, SeriesKey
@@ -33,7 +34,8 @@ def pane_key(plan: ModelPlan, key: SeriesKey, start_ms: int) -> PaneKey:
 class PaneRequest:
     """Panes of one series to read, and their counts by start once they are; those nobody counted are empty.
 
-    ``heads`` tells by start which state of the stored pane was read, for those that are not kept.
+    ``heads`` tells by start which state of the stored pane was read, for those not kept. ``gaps`` are
+    those of the source's partitions, ``damaged`` the panes of which a part could not be read.
     """
 
     plan: ModelPlan
@@ -41,6 +43,8 @@ class PaneRequest:
     starts_ms: Sequence[int]
     counts: dict[int, Counts] = field(default_factory=dict)
     heads: dict[int, bytes] = field(default_factory=dict)
+    gaps: Sequence[Gap] = ()
+    damaged: set[int] = field(default_factory=set)
 
     def window(self, end_ms: int, *, data_ms: int | None) -> ClosedWindow:
         """A window of these panes; ``data_ms`` is the watermark that events alone carried."""
@@ -50,8 +54,14 @@ class PaneRequest:
         for counts in members[1:]:
             whole.merge(counts)
         idle = data_ms is None or windows.closes_at(end_ms) > data_ms
+        panes = windows.panes_of_window(end_ms)
         return ClosedWindow(
-            end_ms=end_ms, newest=members[-1], whole=whole, closed_by="idle" if idle else "watermark"
+            end_ms=end_ms,
+            newest=members[-1],
+            whole=whole,
+            closed_by="idle" if idle else "watermark",
+            incomplete=not self.damaged.isdisjoint(panes)
+            or any(gap.touches(panes.start, end_ms) for gap in self.gaps),
         )
 
 
@@ -72,6 +82,7 @@ class PaneReader:
         self._store = store
         self._topics = topics
         self._partitions: dict[str, int] = {}
+        self._gaps: dict[str, list[Gap]] = {}
         self._kept: OrderedDict[Place, Counts] = OrderedDict()
         self._kept_bytes = 0
 
@@ -82,7 +93,9 @@ class PaneReader:
 
     def clocks(self, source: str) -> dict[int, PartitionClock]:
         """Clocks of all partitions of the source's topic; empty while no ingest has declared it."""
-        return self._store.clocks(self._topics[source], self._declared(source))
+        clocks = self._store.clocks(self._topics[source], self._declared(source))
+        self._gaps[source] = [gap for clock in clocks.values() for gap in clock.gaps]
+        return clocks
 
     def open(self, source: str) -> list[PaneKey]:
         """Every pane that is not retired."""
@@ -92,6 +105,7 @@ class PaneReader:
         """Fill ``requests``, with one round trip a source."""
         wanted: dict[str, list[tuple[PaneRequest, PaneKey]]] = defaultdict(list)
         for request in requests:
+            request.gaps = self._gaps.get(request.key.source, ())
             for start in request.starts_ms:
                 key = pane_key(request.plan, request.key, start)
                 kept = self._kept.get((request.key.source, key))
@@ -102,10 +116,12 @@ class PaneReader:
         for source, missing in wanted.items():
             stored = self._stored(source, [key for _, key in missing])
             for (request, key), parts in zip(missing, stored, strict=True):
-                counts = _merged(parts, request.plan.references[request.key].binning)
+                counts, damaged = _merged(parts, request.plan.references[request.key].binning)
                 request.counts[key.start_ms] = counts
                 request.heads[key.start_ms] = _head(parts)
-                if counts.n and request.plan.windows.size_ms > request.plan.windows.slide_ms:
+                if damaged:
+                    request.damaged.add(key.start_ms)
+                elif counts.n and request.plan.windows.size_ms > request.plan.windows.slide_ms:
                     self._keep((source, key), counts)
 
     def unchanged(self, requests: Sequence[PaneRequest]) -> list[bool]:
@@ -160,12 +176,13 @@ def _size(counts: Counts) -> int:
     return int(counts.cells.nbytes + (0 if counts.moments is None else counts.moments.nbytes))
 
 
-def _merged(parts: Iterable[bytes], binning: Binning) -> Counts:
-    """The counts of one pane; parts that are damaged are left out."""
-    merged = Counts.empty(binning)
+def _merged(parts: Iterable[bytes], binning: Binning) -> tuple[Counts, int]:
+    """The counts of one pane, and how many of its parts are damaged: those are left out."""
+    merged, damaged = Counts.empty(binning), 0
     for data in parts:
         try:
             merged.merge(Pane.from_bytes(data).counts)
         except CorruptState as exc:
+            damaged += 1
             log.error('pane quarantined, its window lacks it reason="%s"', exc)
-    return merged
+    return merged, damaged

@@ -76,12 +76,16 @@ class ModelPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedWindow:
-    """Counts of one closed window ``[end - size, end)`` and of its newest pane."""
+    """Counts of one closed window ``[end - size, end)`` and of its newest pane.
+
+    ``incomplete``: records that may have belonged here were lost before they could be counted.
+    """
 
     end_ms: int
     newest: Counts
     whole: Counts
     closed_by: str = "watermark"
+    incomplete: bool = False
 
 
 class Evaluated(msgspec.Struct, array_like=True):
@@ -262,6 +266,7 @@ class Series:
             revision=memory.revision,
             closed_by=window.closed_by,
             reference=self.reference.fingerprint,
+            incomplete=True if window.incomplete else msgspec.UNSET,
         )
 
     def snapshot(self) -> SeriesState:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from stream.errors import Conflict
+from stream.gaps import Gap
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.outcomes.join import JoinStore, OutcomeCommit
@@ -30,11 +31,15 @@ class Claim:
     offset: int | None
     watermark_ms: int | None
     sequence: int
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionCommit:
-    """One atomic commit of a partition: counts with the offsets they cover, never one without the other."""
+    """One atomic commit of a partition: counts with the offsets they cover, never one without the other.
+
+    ``gaps`` are all that are known, None = as they were.
+    """
 
     epoch: int
     expected_offset: int | None
@@ -44,6 +49,7 @@ class PartitionCommit:
     panes: Mapping[PaneKey, Pane] = field(default_factory=dict)
     messages: Sequence[Sequenced] = ()
     delivered_to: int | None = None
+    gaps: Sequence[Gap] | None = None
     totals: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.errors import Conflict, Fenced, OffsetMismatch
+from stream.gaps import to_text
 from stream.keys import ModelKeys, PartitionKeys
 from stream.store import ModelCommit, PartitionCommit
 
@@ -29,6 +30,7 @@ def commit_call(names: PartitionKeys, commit: PartitionCommit, *, max_unknown: i
         _text(commit.delivered_to),
         PANE_TTL_MS,
         max_unknown,
+        b"" if commit.gaps is None else to_text(commit.gaps),
         len(commit.panes),
     ]
     stem = names.pane_stem

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import Conflict, Fenced, OffsetMismatch
+from stream.gaps import KEPT, Gap
 from stream.keys import PaneKey
 from stream.messages import Message
 from stream.outcomes.join import OutcomeCommit
@@ -21,6 +22,7 @@ class _Partition:
     epoch: int = 0
     offset: int | None = None
     watermark_ms: int | None = None
+    gaps: tuple[Gap, ...] = ()
     idle_beat: int = 0
     panes: dict[PaneKey, bytes] = field(default_factory=dict)
     open: set[PaneKey] = field(default_factory=set)
@@ -63,7 +65,7 @@ class MemoryStore:
         held = self._at(topic, partition)
         held.epoch += 1
         held.idle_beat = 0
-        return Claim(held.epoch, held.offset, held.watermark_ms, held.totals["sequence"])
+        return Claim(held.epoch, held.offset, held.watermark_ms, held.totals["sequence"], held.gaps)
 
     def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
         """See :class:`stream.store.PartitionStore`."""
@@ -90,6 +92,8 @@ class MemoryStore:
         held.offset, held.idle_beat = commit.offset, commit.idle_beat
         if commit.watermark_ms is not None:
             held.watermark_ms = commit.watermark_ms
+        if commit.gaps is not None:
+            held.gaps = tuple(commit.gaps[-KEPT:])
         held.totals.update(commit.totals)
         held.unknown.update(commit.unknown)
         return None
@@ -107,7 +111,7 @@ class MemoryStore:
     def clocks(self, topic: str, partitions: int) -> dict[int, PartitionClock]:
         """See :class:`stream.store.ModelStore`."""
         held = {p: self._at(topic, p) for p in range(partitions)}
-        return {p: PartitionClock(at.watermark_ms, at.idle_beat) for p, at in held.items()}
+        return {p: PartitionClock(at.watermark_ms, at.idle_beat, at.gaps) for p, at in held.items()}
 
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """See :class:`stream.store.ModelStore`."""

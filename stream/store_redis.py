@@ -10,6 +10,7 @@ from typing import cast
 import redis
 
 from stream.errors import Conflict, CorruptState
+from stream.gaps import from_text
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
 from stream.outcomes.join import OutcomeCommit
@@ -21,7 +22,7 @@ from stream.watermarks import PartitionClock
 
 log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
-CLAIM_FIELDS = ("offset", "watermark", "sequence")
+CLAIM_FIELDS = ("offset", "watermark", "sequence", "gaps")
 CLAIM = (_LUA / "claim.lua").read_text()
 COMMIT = (_LUA / "commit.lua").read_text()
 DECIDE = (_LUA / "decide.lua").read_text()
@@ -70,8 +71,8 @@ class RedisStore:
     def claim(self, topic: str, partition: int) -> Claim:
         """See :class:`stream.store.PartitionStore`."""
         reply = self._claim(keys=[self._keys(topic, partition).cursor], args=list(CLAIM_FIELDS))
-        epoch, offset, watermark, sequence = reply
-        return Claim(int(epoch), _int(offset), _int(watermark), _int(sequence) or 0)
+        epoch, offset, watermark, sequence, gaps = reply
+        return Claim(int(epoch), _int(offset), _int(watermark), _int(sequence) or 0, from_text(gaps))
 
     def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
         """See :class:`stream.store.PartitionStore`. A damaged pane counts as absent, and is counted."""
@@ -133,9 +134,12 @@ class RedisStore:
         """See :class:`stream.store.ModelStore`."""
         with self.client.pipeline(transaction=False) as pipe:
             for partition in range(partitions):
-                pipe.hmget(self._keys(topic, partition).cursor, "watermark", "idle")
+                pipe.hmget(self._keys(topic, partition).cursor, "watermark", "idle", "gaps")
             replies = pipe.execute()
-        return {p: PartitionClock(_int(wm), _int(idle) or 0) for p, (wm, idle) in enumerate(replies)}
+        return {
+            p: PartitionClock(_int(wm), _int(idle) or 0, from_text(gaps))
+            for p, (wm, idle, gaps) in enumerate(replies)
+        }
 
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """See :class:`stream.store.ModelStore`."""

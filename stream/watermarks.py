@@ -15,15 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stream.gaps import Gap
+
 BEATS_TO_SETTLE = 2  # one beat may have been under way when the others went by
 
 
 @dataclass(frozen=True)
 class PartitionClock:
-    """What a partition's owner last stored: watermark (None = no event yet), idle beat (0 = active)."""
+    """What a partition's owner last stored: watermark (None = no event yet), idle beat (0 = active), gaps."""
 
     watermark_ms: int | None
     idle_beat: int = 0
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True)

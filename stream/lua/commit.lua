@@ -1,12 +1,12 @@
 -- Counts commit only together with the offsets they cover, and only if those offsets are the next ones.
 -- KEYS: cursor, open, outbox, unknown, pane...
 -- ARGV: epoch, expected offset ('' = none yet), new offset, watermark ('' = unchanged), idle beat, delivered up to,
---       pane TTL ms, max unknown names,
+--       pane TTL ms, max unknown names, gaps ('' = unchanged),
 --       #panes, then (bytes, member, start) per pane,
 --       #messages, then (sequence, bytes) per message,
 --       #totals, then (field, increment) per total,
 --       #unknown, then (name, increment) per unknown model
-local i = 9
+local i = 10
 local function take() i = i + 1; return ARGV[i - 1] end
 
 -- 1. another worker owns the partition
@@ -29,6 +29,7 @@ end
 -- 5. offset, watermark, idleness and the exact totals
 redis.call('HSET', KEYS[1], 'offset', ARGV[3], 'idle', ARGV[5])
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'watermark', ARGV[4]) end
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'gaps', ARGV[9]) end
 for _ = 1, tonumber(take()) do
   local field, by = take(), take()
   redis.call('HINCRBY', KEYS[1], field, by)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,16 @@ from tests.faults.nursery import Nursery
 from tests.faults.scene import Scene
 from tests.faults.traffic import TrafficSpec
 
-_TABLE: list[Figures] = []
+_ROW = "figures"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table: one row a fault."""
-    if _TABLE:
+    """The table: one row a fault, also of tests that ran in other processes."""
+    passed = [report for report in terminalreporter.stats.get("passed", []) if report.when == "call"]
+    rows = [Figures(**row) for report in passed for name, row in report.user_properties if name == _ROW]
+    if rows:
         terminalreporter.section("faults")
-        for line in lines(_TABLE):
+        for line in lines(sorted(rows, key=lambda row: int(re.split(r"\D", row.fault)[0]))):
             terminalreporter.write_line(line)
 
 
@@ -36,9 +40,9 @@ def seed() -> int:
 
 
 @pytest.fixture
-def table() -> Callable[[Figures], None]:
+def table(request: pytest.FixtureRequest) -> Callable[[Figures], None]:
     """Enter a row."""
-    return _TABLE.append
+    return lambda row: request.node.user_properties.append((_ROW, dataclasses.asdict(row)))
 
 
 @pytest.fixture(scope="session")

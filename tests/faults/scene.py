@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -77,6 +78,7 @@ class Scene(AbstractContextManager["Scene"]):
         self.injections = 0
         self.progress_s: float | None = None
         self.peak_bytes = 0
+        self.log: dict[int, list[Sent]] = defaultdict(list)
         self._next = 0
         self._producer = self.pipeline.producer()
         self._watching = threading.Event()
@@ -123,6 +125,8 @@ class Scene(AbstractContextManager["Scene"]):
 
     def _send(self, sent: list[Sent]) -> None:
         self.oracle.feed(sent)
+        for each in sent:
+            self.log[each.partition].append(each)
         for role, partition, value in sent:
             self._producer.produce(self.pipeline.topics[role], value, partition=partition)
         assert self._producer.flush(90) == 0

@@ -278,7 +278,7 @@ class Pipeline(AbstractContextManager["Pipeline"]):
                 for partition in range(self.partitions)
             }
         return {
-            partition: {name.decode(): int(value) for name, value in stored.items()}
+            partition: {name.decode(): int(value) for name, value in stored.items() if name != b"gaps"}
             for partition, stored in held.items()
         }
 
