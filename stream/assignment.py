@@ -80,13 +80,12 @@ class Assignment:
 
     # the client calls these with its consumer
 
-    def on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    def on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Claim the partitions and consume each from the offset that Redis holds."""
         self.generation += 1
         for topic in sorted({at.topic for at in partitions}):
             self._declare(topic)
-        starts = [self._claim(at.topic, at.partition) for at in partitions]
-        consumer.incremental_assign(starts)
+        self._consume([self._claim(at.topic, at.partition) for at in partitions])
         self.joined = True
         log.info('assigned partitions="%s"', _names(partitions))
 
@@ -122,8 +121,13 @@ class Assignment:
         self._consumer.incremental_unassign(
             [TopicPartition(each.topic, each.partition) for each in partitions]
         )
-        starts = [self._claim(each.topic, each.partition) for each in partitions]
+        self._consume([self._claim(each.topic, each.partition) for each in partitions])
+
+    def _consume(self, starts: list[TopicPartition]) -> None:
+        """Consume from there. The client remembers a pause beyond an assignment, even one that was lost."""
         self._consumer.incremental_assign(starts)
+        if starts:
+            self._consumer.resume(starts)
 
     def release(self, owned: OwnedPartition) -> None:
         """Another worker has claimed after us: stop consuming until the group decides.

@@ -158,7 +158,7 @@ class Scene(AbstractContextManager["Scene"]):
 
     def hint(self) -> str:
         """Seed and the ends of the logs, for a failure."""
-        logs = "".join(f"\n--- {w.log_path.name}\n{w.log[-1500:]}" for w in self.workers)
+        logs = "".join(f"\n--- {w.log_path.name}\n{_telling(w.log)}" for w in self.workers)
         return f"TEST_SEED={self.traffic.spec.seed} {self.watch.reasons}{logs}"
 
     def _look(self) -> None:
@@ -260,6 +260,12 @@ class Scene(AbstractContextManager["Scene"]):
         self._watcher.join(10)
         self.pipeline.__exit__()
         self.proxy.__exit__()
+
+
+def _telling(log: str) -> str:
+    """The end of a log, and what stands before a crash of the interpreter."""
+    crash = log.find("Fatal Python error")
+    return log[-1500:] if crash < 0 else log[max(0, crash - 1_000) : crash + 3_000]
 
 
 def fresh_group() -> dict[str, str]:
