@@ -10,7 +10,7 @@ transition: what is sent twice counts once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -132,6 +132,15 @@ class Labels:
         )
 
 
+class ModelRows(NamedTuple):
+    """What is to be joined of one model, predictions first; None where there are none."""
+
+    model: str
+    predictions: Predictions | None
+    labels: Labels | None
+    horizon_ms: int
+
+
 class JoinCounts(NamedTuple):
     """What a join has done.
 
@@ -197,8 +206,14 @@ class JoinStore(Protocol):
     ) -> JoinCounts:
         """Apply rows in bounded atomic steps; repeat it after a failure, repeated rows change nothing."""
 
+    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+        """Apply the rows of many models in few round trips; what was done, as it is done."""
+
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
         """Numbers of strata, given once and for all; beyond :data:`MAX_STRATA`, :data:`OTHER_STRATUM`."""
+
+    def strata_of(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+        """Numbers of strata of many models in one round trip; those of each are its own."""
 
     def strata_names(self, model: str) -> dict[int, str]:
         """Every stratum of a model by its number, without the other one."""

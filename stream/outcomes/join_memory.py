@@ -5,7 +5,7 @@ Nothing expires and nothing is refused for lack of room: it lives as long as a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from struct import Struct
@@ -20,6 +20,7 @@ from stream.outcomes.join import (
     JoinCounts,
     Journal,
     Labels,
+    ModelRows,
     OutcomeCommit,
     Predictions,
 )
@@ -114,6 +115,16 @@ class MemoryJoin:
             for key, *row in zip(*(c.tolist() for c in columns_of_labels), strict=True):
                 _label(held, key, _Label.of(*row), horizon_ms)
         return JoinCounts(*(held.counts[name] - before[name] for name in JoinCounts._fields))
+
+    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        for each in rows:
+            counts = self.join(each.model, each.predictions, each.labels, horizon_ms=each.horizon_ms)
+            yield each.model, counts
+
+    def strata_of(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        return {model: self.strata(model, of_model) for model, of_model in names.items()}
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
         """See :class:`stream.outcomes.join.JoinStore`."""

@@ -6,10 +6,10 @@ All keys of a model are in one slot. A call of the script is bounded in rows: it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
-from typing import Any, cast
+from itertools import chain, groupby
+from typing import Any, NamedTuple, cast
 
 import redis
 
@@ -21,6 +21,7 @@ from stream.outcomes.join import (
     JoinCounts,
     Journal,
     Labels,
+    ModelRows,
     Predictions,
     Transitions,
 )
@@ -39,10 +40,20 @@ _LUA = files("stream") / "lua"
 JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
 STRATA = (_LUA / "strata.lua").read_text()
 ROWS_PER_CALL = 500
-CALLS_PER_PIPELINE = 32
+ROWS_PER_PIPELINE = 16_000
 SLACK_MS = 3_600_000
 """How much longer than the horizon and its block an entry lives: what topics may lag behind each other."""
 _PIECES = 32
+_COUNTED = (len(JoinCounts._fields), *JoinCounts._fields)
+
+
+class _Call(NamedTuple):
+    """One call of the script: rows of one model."""
+
+    model: str
+    rows: int
+    keys: list[str]
+    args: list[Any]
 
 
 class RedisJoin:
@@ -71,36 +82,34 @@ class RedisJoin:
         self, model: str, predictions: Predictions | None, labels: Labels | None, *, horizon_ms: int
     ) -> JoinCounts:
         """See :class:`stream.outcomes.join.JoinStore`: predictions first, at most 500 rows an atomic step."""
-        span_ms = block_span_ms(horizon_ms)
-        head = [
-            ModelKeys(self.prefix, model).stem,
-            horizon_ms,
-            span_ms,
-            horizon_ms + span_ms + self.slack_ms,
-            NO_VALUE,
-            len(JoinCounts._fields),
-            *JoinCounts._fields,
-        ]
-        sections = chain(
-            () if predictions is None else prediction_sections(predictions, span_ms, ROWS_PER_CALL),
-            () if labels is None else label_sections(labels, ROWS_PER_CALL),
-        )
         counts = JoinCounts()
-        for calls in _batched(_calls(sections), CALLS_PER_PIPELINE):
-            counts = counts.plus(self._send(model, head, calls))
+        for _, part in self.join_all([ModelRows(model, predictions, labels, horizon_ms)]):
+            counts = counts.plus(part)
         return counts
 
-    def _send(self, model: str, head: list[Any], calls: Sequence[Sequence[Section]]) -> JoinCounts:
-        keys = ModelKeys(self.prefix, model)
-        with self.client.pipeline(transaction=False) as pipe:
-            for sections in calls:
-                rows = [part for s in sections for part in (s.kind, s.block, s.stride, s.rows)]
-                self._join(keys=[keys.join, keys.blocks, keys.journal], args=head + rows, client=pipe)
-            replies = pipe.execute()
-        counts = JoinCounts()
-        for reply in replies:
-            counts = counts.plus(JoinCounts(*reply))
-        return counts
+    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+        """See :class:`stream.outcomes.join.JoinStore`: at most 500 rows an atomic step."""
+        for calls in _batched(call for each in rows for call in self._calls(each)):
+            with self.client.pipeline(transaction=False) as pipe:
+                for call in calls:
+                    self._join(keys=call.keys, args=call.args, client=pipe)
+                replies = pipe.execute()
+            for model, own in groupby(zip(calls, replies, strict=True), lambda each: each[0].model):
+                yield model, JoinCounts(*map(sum, zip(*(reply for _, reply in own), strict=True)))
+
+    def _calls(self, rows: ModelRows) -> Iterator[_Call]:
+        keys = ModelKeys(self.prefix, rows.model)
+        span_ms = block_span_ms(rows.horizon_ms)
+        ttl_ms = rows.horizon_ms + span_ms + self.slack_ms
+        head = [keys.stem, rows.horizon_ms, span_ms, ttl_ms, NO_VALUE, *_COUNTED]
+        names = [keys.join, keys.blocks, keys.journal]
+        sections = chain(
+            () if rows.predictions is None else prediction_sections(rows.predictions, span_ms, ROWS_PER_CALL),
+            () if rows.labels is None else label_sections(rows.labels, ROWS_PER_CALL),
+        )
+        for call in _full(sections):
+            parts = [part for s in call for part in (s.kind, s.block, s.stride, s.rows)]
+            yield _Call(rows.model, sum(map(len, call)), names, head + parts)
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
         """See :class:`stream.outcomes.join.JoinStore`."""
@@ -110,6 +119,19 @@ class RedisJoin:
             keys=[ModelKeys(self.prefix, model).strata], args=[MAX_STRATA, OTHER_STRATUM, *names]
         )
         return dict(zip(names, map(int, ids), strict=True))
+
+    def strata_of(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        asked = {model: of_model for model, of_model in names.items() if of_model}
+        with self.client.pipeline(transaction=False) as pipe:
+            for model, of_model in asked.items():
+                keys = [ModelKeys(self.prefix, model).strata]
+                self._strata(keys=keys, args=[MAX_STRATA, OTHER_STRATUM, *of_model], client=pipe)
+            replies = pipe.execute()
+        numbers: dict[str, dict[str, int]] = {model: {} for model in names}
+        for (model, of_model), reply in zip(asked.items(), replies, strict=True):
+            numbers[model] = dict(zip(of_model, map(int, reply), strict=True))
+        return numbers
 
     def strata_names(self, model: str) -> dict[int, str]:
         """See :class:`stream.outcomes.join.JoinStore`."""
@@ -170,7 +192,7 @@ class RedisJoin:
         return {start: data for start, data in zip(starts_ms, stored, strict=True) if data is not None}
 
 
-def _calls(sections: Iterable[Section]) -> Iterator[list[Section]]:
+def _full(sections: Iterable[Section]) -> Iterator[list[Section]]:
     """Sections packed into calls of at most ``ROWS_PER_CALL`` rows."""
     call: list[Section] = []
     rows = 0
@@ -184,12 +206,15 @@ def _calls(sections: Iterable[Section]) -> Iterator[list[Section]]:
         yield call
 
 
-def _batched(calls: Iterable[list[Section]], size: int) -> Iterator[list[list[Section]]]:
-    batch: list[list[Section]] = []
+def _batched(calls: Iterable[_Call]) -> Iterator[list[_Call]]:
+    """Calls packed into pipelines of about ``ROWS_PER_PIPELINE`` rows, in their order."""
+    batch: list[_Call] = []
+    rows = 0
     for call in calls:
         batch.append(call)
-        if len(batch) == size:
+        rows += call.rows
+        if rows >= ROWS_PER_PIPELINE:
             yield batch
-            batch = []
+            batch, rows = [], 0
     if batch:
         yield batch

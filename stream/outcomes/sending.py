@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from stream.outcomes.intake import JoinedModel
-from stream.outcomes.join import OTHER_STRATUM, JoinStore, Predictions
+from stream.outcomes.join import OTHER_STRATUM, JoinStore, ModelRows, Predictions
 from stream.outcomes.join_rows import JoinRows
-from stream.outcomes.stratum_table import StratumTable
 
 
 class OutcomeJoin:
@@ -45,21 +44,36 @@ class OutcomeJoin:
             Redis does not answer. Some rows may have been joined.
         """
         predicted, labelled = rows.predictions(), rows.labels()
+        numbers = self._numbers(predicted)
+        asked = []
         for model in sorted(predicted.keys() | labelled.keys()):
-            predictions, labels = predicted.get(model), labelled.get(model)
+            predictions = predicted.get(model)
             if predictions is not None:
-                predictions = _translated(self._store, model, self._strata[model], predictions)
-            counts = self._store.join(model, predictions, labels, horizon_ms=self._horizons_ms[model])
+                predictions = _translated(predictions, numbers[model])
+            horizon_ms = self._horizons_ms[model]
+            asked.append(ModelRows(model, predictions, labelled.get(model), horizon_ms))
+        for model, counts in self._store.join_all(asked):
             self._joined(model, counts._asdict())
 
+    def _numbers(self, predicted: Mapping[str, Predictions]) -> dict[str, dict[int, int]]:
+        """From the local numbers of strata to those of the store, by model.
 
-def _translated(store: JoinStore, model: str, table: StratumTable, predictions: Predictions) -> Predictions:
-    """From the strata's local numbers to those of the store.
+        They are asked for with every join: a Redis that has lost its data numbers them anew.
+        """
+        names: dict[str, dict[int, str]] = {}
+        for model, predictions in predicted.items():
+            of_model = self._strata[model].names
+            present = np.unique(predictions.stratum).tolist()
+            names[model] = {number: of_model[number] for number in present if number != OTHER_STRATUM}
+        stored = self._store.strata_of({model: list(of_model.values()) for model, of_model in names.items()})
+        return {
+            model: {number: stored[model][name] for number, name in of_model.items()}
+            for model, of_model in names.items()
+        }
 
-    They are asked for with every join: a Redis that has lost its data numbers them anew.
-    """
-    present, at = np.unique(predictions.stratum, return_inverse=True)
-    names = {number: table.names[number] for number in present.tolist() if number != OTHER_STRATUM}
-    numbers = store.strata(model, list(names.values()))
-    shared = [numbers[names[number]] if number in names else OTHER_STRATUM for number in present.tolist()]
-    return replace(predictions, stratum=np.array(shared, dtype=np.uint16)[at])
+
+def _translated(predictions: Predictions, numbers: Mapping[int, int]) -> Predictions:
+    table = np.full(max(numbers, default=0) + 2, OTHER_STRATUM, np.uint16)  # the last for all behind it
+    for local, shared in numbers.items():
+        table[local] = shared
+    return replace(predictions, stratum=table.take(predictions.stratum, mode="clip"))

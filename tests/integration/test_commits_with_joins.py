@@ -20,7 +20,7 @@ from stream.errors import Fenced
 from stream.messages import Notice
 from stream.metrics import Metrics
 from stream.outcomes.intake import JoinedModel, OutcomeIntake
-from stream.outcomes.join import JoinCounts
+from stream.outcomes.join import JoinCounts, ModelRows
 from stream.outcomes.plans import outcome_readers
 from stream.outcomes.sending import OutcomeJoin
 from stream.ownership import Start, take_over
@@ -69,15 +69,14 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def strata(self, *arguments: Any) -> Any:
-        return self._store.joins.strata(*arguments)
+    def strata_of(self, *arguments: Any) -> Any:
+        return self._store.joins.strata_of(*arguments)
 
     def commit(self, *arguments: Any) -> Any:
         return self._break(self._store.commit, *arguments)
 
-    def join(self, *arguments: Any, **options: Any) -> JoinCounts:
-        counts: JoinCounts = self._break(self._store.joins.join, *arguments, **options)
-        return counts
+    def join_all(self, rows: list[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+        yield from self._break(lambda: list(self._store.joins.join_all(rows)))
 
     def _break(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         fate = self._rng.uniform()
@@ -93,7 +92,7 @@ class Faulty:
 class Joinless(Faulty):
     """A store whose joins never work."""
 
-    def join(self, *_arguments: Any, **_options: Any) -> JoinCounts:
+    def join_all(self, _rows: list[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
         raise redis.ConnectionError("gone")
 
 
