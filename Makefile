@@ -3,7 +3,8 @@
 # make test      all tests, files side by side; ARGS="tests/stream -k window" and the like, WORKERS=1 one after another
 # make faults    the rest of the fault matrix, with a table; TEST_SEED=N repeats a run
 # make soak      20 minutes at 20,000 events/s with a fault every 15 s; SOAK_MINUTES, SOAK_RATE, SOAK_FAULT_EVERY
-# make check     format, lint, types, import directions
+# make check     format, lint, types, import directions, what must not be in the code
+# make audit     bill of materials and known vulnerabilities of what is installed
 # make format    mend what can be mended by a machine
 # make clean     remove what the above made
 
@@ -12,7 +13,7 @@ INSTALLED := .venv/.installed
 NATIVE := .venv/.native
 WORKERS := 2
 
-.PHONY: install demo test faults soak check format clean
+.PHONY: install demo test faults soak check audit format clean
 
 install: $(NATIVE)
 
@@ -42,6 +43,10 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --configfile .bandit.yml --recursive stream detectors
+
+audit: $(INSTALLED)
+	@.ci/audit
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix-only .

@@ -98,15 +98,14 @@ class OauthTokens(AbstractTokenProvider):  # type: ignore[misc]
 
     def __init__(self, request: TokenRequest) -> None:
         self._request = request
-        self._token = ""
-        self._good_until = 0.0
+        self._held, self._good_until = "", float("-inf")
         self._lock = asyncio.Lock()
 
     async def token(self) -> str:
         """Return a token; DependencyError when there is none to be had."""
         async with self._lock:
-            if time.monotonic() >= self._good_until:
-                asked = time.monotonic()
-                self._token, lifetime_s = await asyncio.to_thread(self._request.fetch)
+            asked = time.monotonic()
+            if asked >= self._good_until:
+                self._held, lifetime_s = await asyncio.to_thread(self._request.fetch)
                 self._good_until = asked + LIFETIME_USED * lifetime_s
-            return self._token
+            return self._held
