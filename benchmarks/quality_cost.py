@@ -37,7 +37,7 @@ def costs(
 def _costs(world: World, rows: int, rng: np.random.Generator, windows: int) -> dict[str, float]:
     past = world.draw(rng, KNOWN_ROWS[rows])
     reference = world.reference(past, rows)
-    known = {name: _prepared(values) for name, values in named(past).items()}
+    known = {name: prepared(values) for name, values in named(past).items()}
     monitors = Monitor(reference), Monitor(reference)
     spent: dict[str, list[float]] = {OURS_RAW: [], OURS_COUNTS: [], SCIPY: [], SORTED: []}
     scipy_ks = partial(ks_2samp, method="asymp")
@@ -46,8 +46,8 @@ def _costs(world: World, rows: int, rng: np.random.Generator, windows: int) -> d
         counts = reference.count(window)
         spent[OURS_RAW].append(_cpu_ms(partial(monitors[0].update, window)))
         spent[OURS_COUNTS].append(_cpu_ms(partial(monitors[1].update_counts, counts)))
-        spent[SCIPY].append(_cpu_ms(partial(_tests, known, window, scipy_ks, _scipy_chi_square)))
-        spent[SORTED].append(_cpu_ms(partial(_tests, known, window, kolmogorov_smirnov, chi_square)))
+        spent[SCIPY].append(_cpu_ms(partial(column_tests, known, window, scipy_ks, scipy_chi_square)))
+        spent[SORTED].append(_cpu_ms(partial(column_tests, known, window, kolmogorov_smirnov, chi_square)))
     return {way: round(median(values[1:]), 2) for way, values in spent.items()}
 
 
@@ -57,14 +57,14 @@ def _cpu_ms(work: Callable[[], Any]) -> float:
     return 1000.0 * (time.process_time() - start)
 
 
-def _prepared(values: NDArray[Any]) -> Any:
+def prepared(values: NDArray[Any]) -> Any:
     """Keep of a column what the tests need: its numbers, or its levels and how often each came."""
     if values.dtype.kind == "U":
         return np.unique(values, return_counts=True)
     return np.sort(values[~np.isnan(values)])
 
 
-def _tests(
+def column_tests(
     known: Mapping[str, Any],
     window: Mapping[str, NDArray[Any]],
     ks: Callable[..., Any],
@@ -82,6 +82,6 @@ def _tests(
     return found
 
 
-def _scipy_chi_square(known: NDArray[Any], drawn: NDArray[Any]) -> float:
+def scipy_chi_square(known: NDArray[Any], drawn: NDArray[Any]) -> float:
     seen = (known + drawn) > 0
     return float(chi2_contingency(np.stack((known[seen], drawn[seen])))[1])
