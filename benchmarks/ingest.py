@@ -148,7 +148,8 @@ def _stages(filled: Filled) -> dict[str, float]:
     total = filled.run("staged", program=("-m", "benchmarks.staged_worker", str(result)))
     stages = {stage: ns / total.events for stage, ns in json.loads(result.read_text()).items()}
     stages = dict(sorted(stages.items(), key=lambda stage: -stage[1]))
-    return {**stages, OTHER_THREADS: total.cpu_s * 1e9 / total.events - sum(stages.values())}
+    rest = total.cpu_s * 1e9 / total.events - sum(stages.values())
+    return {**stages, OTHER_THREADS: max(rest, 0.0)}  # stages run before the clock and after it, too
 
 
 def main(

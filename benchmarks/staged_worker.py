@@ -8,66 +8,86 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import wraps
+from functools import reduce, wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import stream.gather
-import stream.ingest
-from detectors import Binning
 from stream.cli import main
-from stream.codec import JsonInferenceDecoder
-from stream.commit import Committer
-from stream.counting import BatchCounter
-from stream.ingest import Ingest
-from stream.store_redis import RedisStore
 
 LOOP = "loop and value()"
-SEAMS = (
-    (stream.ingest, "gather", "consume"),
-    (stream.ingest, "split", "split"),
-    (JsonInferenceDecoder, "decode", "decode"),
-    (BatchCounter, "count", "group"),
-    (Binning, "count", "count"),
-    (Committer, "take", "merge"),
-    (Committer, "commit", "commit"),
-    (RedisStore, "load_panes", "commit"),
-    (Ingest, "_beat", "gauges"),
-    (Ingest, "step", LOOP),
-)
+SEAMS = {
+    "stream.ingest:gather": "consume",
+    "stream.ingest:split": "split",
+    "stream.codec:JsonInferenceDecoder.decode": "decode",
+    "stream.counting:BatchCounter.count": "group",
+    "detectors:Reference.tally": "count",
+    "stream.outcomes.intake:OutcomeIntake.take": "join: ids hashed, rows taken",
+    "stream.commit:merged": "join: rows merged",
+    "stream.outcomes.sending:OutcomeJoin.join": "join: rows packed",
+    "redis.client:Pipeline.execute": "Redis client",
+    "stream.ingest:Ingest._refuse": "dead letters",
+    "stream.commit:Committer.take": "merge",
+    "stream.commit:Committer.commit": "commit",
+    "stream.store_redis:RedisStore.load_panes": "commit",
+    "stream.ingest:Ingest._beat": "gauges",
+    "stream.ingest:Ingest.step": LOOP,
+}
+"""Callables by module and name, to their stages. What is called inside of one but is none is its time."""
 
 
 class Stopwatch:
-    """CPU time of this thread by stage."""
+    """CPU time by stage, of every thread on its own."""
 
     def __init__(self) -> None:
-        self.ns: Counter[str] = Counter()
-        self._inside: list[int] = [0]
+        self._threads: list[Counter[str]] = []
+        self._own = threading.local()
+
+    @property
+    def ns(self) -> Counter[str]:
+        """Nanoseconds by stage, of all threads."""
+        return sum(self._threads, Counter())
 
     def timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
         """Return ``call`` with its time added to ``stage``, less that of timed calls inside it."""
 
         @wraps(call)
         def measured(*args: Any, **kwargs: Any) -> Any:
-            self._inside.append(0)
+            ns, inside = self._of_thread()
+            inside.append(0)
             start = time.thread_time_ns()
             try:
                 return call(*args, **kwargs)
             finally:
                 spent = time.thread_time_ns() - start
-                self.ns[stage] += spent - self._inside.pop()
-                self._inside[-1] += spent
+                ns[stage] += spent - inside.pop()
+                inside[-1] += spent
 
         return measured
 
+    def _of_thread(self) -> tuple[Counter[str], list[int]]:
+        if not hasattr(self._own, "ns"):
+            self._own.ns, self._own.inside = Counter(), [0]
+            self._threads.append(self._own.ns)
+        return self._own.ns, self._own.inside
+
+
+def _place(seam: str) -> tuple[Any, str]:
+    """Return the module or class that holds a callable, and its name there."""
+    module, _, path = seam.partition(":")
+    *parents, name = path.split(".")
+    return reduce(getattr, parents, import_module(module)), name
+
 
 def run(result: Path, arguments: list[str]) -> int:
-    """Run the worker command and write what its ingest thread spent where."""
+    """Run the worker command and write what its threads spent where."""
     watch = Stopwatch()
-    for owner, name, stage in SEAMS:
+    for seam, stage in SEAMS.items():
+        owner, name = _place(seam)
         setattr(owner, name, watch.timed(getattr(owner, name), stage))
     code = main(["worker", *arguments])
     result.write_text(json.dumps(watch.ns))

@@ -1,8 +1,8 @@
-"""The yardstick: a straight-line script on the same decoder and bins. Run as a process of its own.
+"""The yardstick: a straight-line script on the same decoder and counts. Run as a process of its own.
 
 ``python -m benchmarks.straight_line BROKER TOPIC PARTITIONS EVENTS REFERENCE RESULT`` consumes, decodes and
-counts into one array a minute, in one loop over assigned partitions. No group, no commits, no Redis, no
-lateness, no metrics: what the worker costs beyond this is what it costs to be exact.
+counts by minute what the worker counts, in one loop over assigned partitions. No group, no commits, no Redis,
+no join, no lateness, no metrics: what the worker costs beyond this is what it costs to be exact.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import gc
 import json
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Consumer, Message, TopicPartition
-from numpy.typing import NDArray
 
 from benchmarks.usage import now, usage
 from benchmarks.workload import MODEL, VERSION
-from detectors import Reference
+from detectors import Counts, Reference
 from stream.codec import JsonInferenceDecoder
 
 CHUNK, BATCH = 500, 5_000
@@ -31,17 +31,15 @@ NO_RECORD_TIME = -1
 
 def count(
     consumer: Consumer, reference: Reference, events: int, partitions: list[TopicPartition]
-) -> dict[int, NDArray[np.int64]]:
-    """Count ``events`` events into cells by start of the minute."""
+) -> dict[int, Counts]:
+    """Count ``events`` events by start of the minute."""
     decoder = JsonInferenceDecoder({(MODEL, VERSION): reference})
-    panes: dict[int, NDArray[np.int64]] = {}
+    panes: dict[int, Counts] = defaultdict(reference.no_counts)
     consumer.assign(partitions)
     for values in _batches(consumer, events):
         for block in decoder.decode(values, [NO_RECORD_TIME] * len(values)).blocks:
             starts, group = np.unique(block.ts_ms // PANE_MS, return_inverse=True)
-            cells = reference.binning.count(block.columns, group.astype(np.intp), len(starts))
-            for start, each in zip((starts * PANE_MS).tolist(), cells, strict=True):
-                panes[start] = panes.get(start, 0) + each
+            reference.count_into([panes[start] for start in starts.tolist()], block.columns, group)
     return panes
 
 
@@ -72,13 +70,14 @@ def main(arguments: list[str]) -> None:
         }
     )
     consumer.list_topics(topic)  # connected before the clock starts
-    frozen = Reference.from_json(reference.read_text())
+    frozen = Reference.from_json(reference.read_text()).for_source("inference")
+    assert frozen is not None
     gc.freeze()
     gc.set_threshold(100_000)
     start = now(os.getpid())
     panes = count(consumer, frozen, events, [TopicPartition(topic, p, 0) for p in range(partitions)])
     spent = usage(os.getpid(), start, events)
-    counted = sum(int(cells[0].sum()) for cells in panes.values())
+    counted = sum(counts.n for counts in panes.values())
     if counted != events:
         raise RuntimeError(f"{counted} events were counted, {events} are in the topic")
     result.write_text(json.dumps(asdict(spent)))

@@ -26,7 +26,7 @@ from stream.store_redis import RedisStore
 ROOT = Path(__file__).parents[1]
 AS_SHIPPED = ("-m", "stream", "worker")
 LOOK_EVERY_S = 0.005
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
