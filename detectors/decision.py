@@ -100,7 +100,7 @@ class Decision:
         self._followers = np.flatnonzero((scores.location >= 0) & (variation.tau2[scores.location] > 0))
         seasonal = variation.seasonal
         self._season_error = np.where(seasonal, (variation.noise + variation.tau2) / variation.repeats, 0.0)
-        self._wanders = bool(variation.tau2.any()) or variation.days > 0
+        self._wanders = (variation.tau2 > 0) | (self._season_error > 0)
         # One row a lookback: (L, M).
         self._multiplicity = scores.multiplicity * np.where(
             (variation.tau2 == 0) & ~seasonal,
@@ -216,17 +216,15 @@ class Decision:
         :math:`(v/n + \tau^2)/(D L)` on top. Slices smaller than the chunks that :math:`\tau^2` was
         learned from count as parts of one: what varies within a chunk is unknown, and taken for noise.
         """
-        v = self.variation
-        if not self._wanders:
-            return np.zeros(component.size)
-        look = np.minimum(looks, np.maximum(rows, 1.0) / v.rows)
-        inertia = v.inertia[component]
-        wander: Floats = v.tau2[component] * (
-            np.minimum(inertia, np.maximum(look, 1.0)) / look + inertia / v.chunks
-        )
-        if v.days:
-            wander = wander + self._season_error[component] / look
-        return wander
+        beyond = np.zeros(component.size)
+        some = np.flatnonzero(self._wanders.take(component))
+        if some.size:
+            v, of = self.variation, component[some]
+            look = np.minimum(looks[some], np.maximum(rows[some], 1.0) / v.rows)
+            inertia = v.inertia[of]
+            wander = v.tau2[of] * (np.minimum(inertia, np.maximum(look, 1.0)) / look + inertia / v.chunks)
+            beyond[some] = wander + self._season_error[of] / look if v.days else wander
+        return beyond
 
     def _lasting(
         self, look: _Look, z: Floats, corrected: Floats
@@ -262,20 +260,16 @@ class Decision:
         difference, :math:`v (1/n_l - 1/n_L) + \tau^2 \min(I, l)/l`. To ask the newest slice alone is not
         enough: one slice is noisier than the little that a short piece of an old drift leaves in 16.
         """
-        short = np.flatnonzero(look.looks & (look.looks - 1) == 0)[:, None]  # 1, 2, 4, ... slices
-        slices, components = look.looks[short], look.x.shape[1]
-        of = component if look.pooled.n.shape == look.x.shape else np.zeros_like(component)
-        width = look.pooled.n.shape[1]
-        x, recent = look.x.take(row * components + component), look.pooled.n.take(short * width + of)
-        n = np.maximum(look.pooled.n.take(row * width + of), 1.0)
+        slices = look.looks[look.looks & (look.looks - 1) == 0][:, None]  # 1, 2, 4, ...
+        short = look.looks.searchsorted(slices)
+        components, width = look.x.shape[1], look.pooled.n.shape[1]
+        at, of = row * components + component, component if width > 1 else np.zeros_like(component)
+        x, n = look.x.take(at), np.maximum(look.pooled.n.take(row * width + of), 1.0)
+        recent = look.pooled.n.take(short * width + of)
         noise = self._row_variance(component, x) * (1.0 / np.maximum(recent, 1.0) - 1.0 / n)
-        if self._wanders:
-            noise = (
-                noise
-                + self.variation.tau2[component]
-                * np.minimum(self.variation.inertia[component], slices)
-                / slices
-            )
+        tau2 = self.variation.tau2.take(component)
+        if tau2.any():
+            noise += tau2 * np.minimum(self.variation.inertia.take(component), slices) / slices
         fallen = (x - look.x.take(short * components + component)) * np.sign(x)
         lasts = (fallen <= AGREEMENT * np.sqrt(np.maximum(noise, 0.0))) & (recent > 0)
         agrees: NDArray[np.bool_] = (lasts | (short >= row)).all(axis=0)

@@ -166,14 +166,13 @@ class Distances:
         self.shares = shares(self._counts)
         self._roots = np.sqrt(self.shares)
         self._ordered = np.flatnonzero(ordered)
-        self._every = self._ordered.size == len(self._counts)
         centers = np.asarray(centers, dtype=np.float64)
         self._cells = centers.shape[1]
         self._gaps = np.diff(centers, axis=1)
         self._below = np.cumsum(shares(self._values(self._counts)), axis=1)
 
     def _values(self, counts: Floats) -> Floats:
-        values: Floats = counts[self._ordered, : self._cells]
+        values: Floats = counts.take(self._ordered, axis=0)[:, : self._cells]
         return values
 
     def of(self, sample: NDArray[np.int64], rows: int) -> tuple[Floats, Floats]:

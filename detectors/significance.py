@@ -40,10 +40,12 @@ def interval_critical(p: Floats, width: Floats, dof: Floats) -> Floats:
     p, width, dof = _alike(p, width, dof)
     finite = _finite(dof)
     near = _critical(p / 2.0, dof, finite)
+    dofs, finites = np.array((dof, dof)), None if finite is None else np.array((finite, finite))
+    twice = 2.0 * p
     for _ in range(3):
-        both, other = _tail(np.abs(near), dof, finite), _tail(np.abs(near + width), dof, finite)
+        both, other = _tail(np.array((near, near + width)), dofs, finites)
         one_sided = np.divide(both, both + other, out=np.ones(both.shape), where=both > 0)
-        near = _critical(np.minimum(2.0 * p * one_sided, 1.0) / 2.0, dof, finite)
+        near = _critical(np.minimum(twice * one_sided, 1.0) / 2.0, dof, finite)
     return near
 
 
@@ -159,25 +161,26 @@ def _restricted_share(k: Floats, n: Floats, r: Floats, m: Floats, apart: Floats)
 
     In closed form by Miettinen & Nurminen (1985), in the notation of Farrington & Manning (1990).
     """
-    pooled = (k + r) / (n + m)
     if not apart.any():
-        return pooled
+        return (k + r) / (n + m)
     ratio, first, second = m / n, k / n, r / m
     a = 1.0 + ratio
-    b = -(a + first + ratio * second + apart * (ratio + 2.0)) / (3.0 * a)
-    c = (apart**2 + apart * (2.0 * first + a) + first + ratio * second) / (3.0 * a)
+    thrice, raised = 3.0 * a, ratio * second
+    b = -(a + first + raised + apart * (ratio + 2.0)) / thrice
+    c = (apart**2 + apart * (2.0 * first + a) + first + raised) / thrice
     v = b**3 - 1.5 * b * c - first * apart * (1.0 + apart) / (2.0 * a)
-    u = np.where(v < 0, -1.0, 1.0) * np.sqrt(np.maximum(b**2 - c, TINY))
+    u = np.copysign(np.sqrt(np.maximum(b**2 - c, TINY)), np.where(v < 0, -1.0, 1.0))
     angle = (np.pi + np.arccos(np.minimum(np.maximum(v / u**3, -1.0), 1.0))) / 3.0
     share: Floats = np.minimum(np.maximum(2.0 * u * np.cos(angle) - b, apart), 1.0)
-    return np.where(apart > 0.0, share, pooled)
+    return share if apart.min() > 0.0 else np.where(apart > 0.0, share, (k + r) / (n + m))
 
 
 def _deviance(k: Floats, n: Floats, share: Floats) -> Floats:
-    some, others = k > 0, n > k
+    misses = n - k
+    some, others = k > 0, misses > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         hits = xlogy(k, np.where(some, k, 1.0) / np.where(some, n * share, 1.0))
-        rest = xlogy(n - k, np.where(others, n - k, 1.0) / np.where(others, n * (1.0 - share), 1.0))
+        rest = xlogy(misses, np.where(others, misses, 1.0) / np.where(others, n * (1.0 - share), 1.0))
     deviance: Floats = 2.0 * (hits + rest)
     return deviance
 

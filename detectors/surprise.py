@@ -93,13 +93,14 @@ class Expected:
         unit = self.scores.scale.take(e.component)
         k = np.minimum(np.maximum(e.total, 0.0), e.n)
         root = root_of_shares(e.x < 0, (k, e.n), (r, m), e.tolerated * unit)
-        share = (k + r) / np.maximum(e.n + m, 1.0)
+        share = (k + r) / (e.n + m)
         noise = share * (1.0 - share) * (1.0 / e.n + self._per_row.take(e.component)) / unit**2
-        whole = noise + e.extra
-        shrink = np.sqrt(np.divide(noise, whole, out=np.ones(noise.size), where=whole > 0))
-        near = root * shrink
-        error = np.sqrt(np.maximum(whole, TINY))
-        return Surprise(near, near + 2.0 * e.tolerated / error)
+        near = root
+        if e.extra.any():
+            whole = noise + e.extra
+            near = root * np.sqrt(np.divide(noise, whole, out=np.ones(noise.size), where=whole > 0))
+            noise = whole
+        return Surprise(near, near + 2.0 * e.tolerated / np.sqrt(np.maximum(noise, TINY)))
 
 
 def binomial_variance(x: Floats, share: Floats, scale: Floats) -> Floats:
