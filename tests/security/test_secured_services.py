@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from redis import Redis
 
+from detectors import Reference
 from stream.cli import main
-from tests.integration.pipeline import Pipeline, eventually, synthetic_reference, values
+from stream.learning.reference_building import EventColumns, build_named
+from stream.settings.privacy_section import PrivacySettings
+from tests.integration.pipeline import Pipeline, eventually, values
 from tests.security.secured import Secured, secured
 
 pytestmark = pytest.mark.services
 
 PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()
 HOW = ("scram", "oauth", "mtls")
+KEY = "the key of the ids"
+FIELDS = {"town": "hash", "mail": "mask"}
+LABELLED = ("--label", "y", "--prediction", "said", "--score", "score")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,72 @@ def allow_kafka(services: Secured, pipeline: Pipeline) -> None:
                 services.grant(principal.removeprefix("User:"), operation.upper(), "GROUP", name)
 
 
+def private_rows(path: Path) -> dict[str, list[Any]]:
+    """Rows of a model with labels, whose people are planted in two of its features."""
+    rng = np.random.default_rng(7)
+    score = np.round(rng.uniform(size=600), 3)
+    rows: dict[str, list[Any]] = {
+        "x": rng.normal(size=600).tolist(),
+        "town": rng.choice(["planted-Ulm", "planted-Jena"], size=600).tolist(),
+        "mail": [f"planted-{i}@example.org" for i in range(600)],
+        "score": score.tolist(),
+        "said": np.where(score > 0.5, "yes", "no").tolist(),
+        "y": np.where(rng.uniform(size=600) < score, "yes", "no").tolist(),
+    }
+    path.write_text(
+        "\n".join([",".join(rows), *(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))])
+    )
+    return rows
+
+
+def private_reference() -> Reference:
+    rows = private_rows(Path(os.devnull))
+    columns = EventColumns(
+        features={name: rows[name] for name in ("x", "town", "mail")},
+        prediction=rows["said"],
+        score=rows["score"],
+        label=rows["y"],
+    )
+    privacy = PrivacySettings.model_validate({"id_key": KEY, "fields": FIELDS}).field_privacy
+    return build_named(columns, window_rows=50, times_ms=None, privacy=privacy, model="m", version="v1")
+
+
+def contents(client: Redis, name: bytes) -> bytes:
+    """Everything that a key holds."""
+    kind = client.type(name)
+    if kind == b"hash":
+        return b"\n".join(part for pair in client.hgetall(name).items() for part in pair)
+    if kind == b"zset":
+        return b"\n".join(client.zrange(name, 0, -1))
+    return b"\n".join(client.lrange(name, 0, -1)) if kind == b"list" else client.get(name) or b""
+
+
+def assert_kept_as_promised(pipeline: Pipeline) -> None:
+    """Every key of Redis expires, or the page names it; none holds an id or a value that a rule changes."""
+    rows = re.findall(r"^\| `ds:(\S+)` \|", PAGE, re.MULTILINE)
+    assert len(rows) == 15
+    known = [re.compile(re.sub("TOPIC|P(?=})|M(?=})", "[^:]+", row.replace("{", r"\{"))) for row in rows]
+    with Redis.from_url(pipeline.redis_url) as client:
+        names = list(client.scan_iter(match=f"{pipeline.prefix}:*", count=1_000))
+        kinds = {name.decode().removeprefix(pipeline.prefix + ":"): client.pttl(name) for name in names}
+        forever = [name for name, ttl_ms in kinds.items() if ttl_ms < 0]
+        assert [name for name in forever if not any(each.fullmatch(name) for each in known)] == []
+        assert {name.rpartition(":")[2] for name in forever} >= {
+            "cursor",
+            "state",
+            "join",
+            "learning",
+            "strata",
+        }
+        assert any(":pending:" in name for name in kinds)
+        assert any(":pane:" in name for name in kinds)
+        everything = b"\n".join([*names, *(contents(client, name) for name in names)])
+    for role in ("metrics", "alerts"):
+        everything += b"\n".join(record.value() or b"" for record in pipeline.reader(role).poll())
+    assert b"***" in everything or b"#" in everything
+    assert b"planted" not in everything
+
+
 @pytest.fixture
 def pipelines(
     services: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,7 +148,7 @@ def pipelines(
     secret.write_text(services.secrets["redis"] + "\n")
     monkeypatch.setenv("DRIFTSTREAM_REDIS__PASSWORD_FILE", str(secret))
     with ExitStack() as stack:
-        made, reference = {}, synthetic_reference()
+        made, reference = {}, private_reference()
         for how in HOW:
             (directory := tmp_path / how).mkdir()
             made[how] = stack.enter_context(
@@ -88,6 +163,8 @@ def pipelines(
             document = yaml.safe_load(made[how].config.read_text())
             document["redis"] |= services.redis_section()
             document["kafka"] = getattr(services, how)()
+            document["privacy"] = {"id_key": KEY, "fields": FIELDS}
+            document["models"]["n"] = {"learn": "24h"}
             made[how].config.write_text(yaml.safe_dump(document))
             allow_kafka(services, made[how])
         yield made
@@ -108,8 +185,8 @@ def test_a_worker_counts_and_judges_by_every_way_in_with_no_more_rights_than_the
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows = tmp_path / "rows.csv"
-    rows.write_text("x,c\n" + "".join(f"{i % 7 - 3},{'ab'[i % 3 == 0]}\n" for i in range(600)))
+    rows = tmp_path / "planted-rows.csv"  # which its ids begin with
+    private_rows(rows)
     workers = {how: pipeline.worker(name=how) for how, pipeline in pipelines.items()}
     for how, pipeline in pipelines.items():
         workers[how].await_ready()
@@ -120,17 +197,33 @@ def test_a_worker_counts_and_judges_by_every_way_in_with_no_more_rights_than_the
             for name, value in services.scram("serving").items():
                 key = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
                 serving.setenv(f"DRIFTSTREAM_KAFKA__{key}", value)
-            emit = ("emit", str(rows), "--model", "m", "--model-version", "v1", "--rate", "20")
-            run(capsys, *emit, "--speedup", "max", "--config", config)
+            emit = ("emit", str(rows), "--rate", "20", "--speedup", "max", "--config", config)
+            run(capsys, *emit, *LABELLED, "--model", "m", "--model-version", "v1")
+            if how == HOW[0]:
+                run(capsys, *emit, *LABELLED, "--model", "n", "--model-version", "v1")
+                run(capsys, *emit, "--model", "nobody's")
         windows = pipeline.reader("metrics")
         eventually(lambda seen=windows: values(seen.poll()), lambda w=workers[how]: w.log)  # type: ignore[misc]
         status = json.loads(run(capsys, "status", "--config", config, "--output", "json"))
         assert len(status["workers"]) == 1
         assert status["kafka"] is None
+        eventually(lambda p=pipeline: p.total("events", "labels") == 600, "the labels")  # type: ignore[misc]
         assert pipeline.total("events") == 600
         assert status["models"][0]["model"] == "m"
+    run(
+        capsys,
+        "forget",
+        "--config",
+        str(pipelines["scram"].config),
+        "--subject",
+        "planted-rows:0",
+        "--remember",
+        "1d",
+    )
+    assert_kept_as_promised(pipelines["scram"])
     for how, worker in workers.items():
         assert worker.stop(signal.SIGTERM) == 0, worker.log
+        assert "planted" not in worker.log
         for line in worker.log.splitlines():
             assert "uthoriz" not in line, (how, line)
             assert not any(secret in line for secret in services.secrets.values()), (how, line)
