@@ -151,7 +151,7 @@ class Decision:
 
     def _large(self, looks: NDArray[np.intp], pooled: Sums, x: Floats) -> _Look:
         tolerated = self._tolerated(x)
-        large = np.flatnonzero(np.abs(x) > tolerated)  # without rows, an effect is 0
+        large = (np.abs(x) > tolerated).reshape(-1).nonzero()[0]  # without rows, an effect is 0
         row, component = np.divmod(large, x.shape[1])
         # Of pairs there is one number of rows for all.
         n = pooled.n.take(large if pooled.n.shape == x.shape else row)
@@ -217,7 +217,7 @@ class Decision:
         learned from count as parts of one: what varies within a chunk is unknown, and taken for noise.
         """
         beyond = np.zeros(component.size)
-        some = np.flatnonzero(self._wanders.take(component))
+        some = self._wanders.take(component).nonzero()[0]
         if some.size:
             v, of = self.variation, component[some]
             look = np.minimum(looks[some], np.maximum(rows[some], 1.0) / v.rows)
@@ -278,8 +278,8 @@ class Decision:
     def _row_variance(self, component: NDArray[np.intp], x: Floats) -> Floats:
         """Variance of one row's score at effect ``x``; 1 of what is no indicator."""
         variance = np.ones(component.size)
-        hits = np.flatnonzero(self._expected.is_indicator[component])
-        of = component[hits]
+        hits = self._expected.is_indicator.take(component).nonzero()[0]
+        of = component.take(hits)
         variance[hits] = binomial_variance(x[hits], self.scores.share[of], self.scores.scale[of])
         return variance
 
@@ -327,6 +327,6 @@ class Decision:
         largest = np.maximum.reduceat(strength.max(axis=0), self._starts)
         best = strength == largest.take(owner)
         # The first component of each column that has it, in its shortest lookback.
-        component = np.flatnonzero(best.any(axis=0))
+        component = best.any(axis=0).nonzero()[0]
         component = component[owner.take(component).searchsorted(self._columns)]
         return best.take(component, axis=1).argmax(axis=0), component

@@ -58,7 +58,7 @@ class Expected:
         if not self._some_indicate:
             return self._smooth(entries)
         hits = self.is_indicator.take(entries.component)
-        some, others = np.flatnonzero(hits), np.flatnonzero(~hits)
+        some, others = hits.nonzero()[0], (~hits).nonzero()[0]
         near, far = np.empty(hits.size), np.empty(hits.size)
         if some.size:
             near[some], far[some] = self._indicator(entries.take(some))
