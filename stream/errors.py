@@ -37,10 +37,14 @@ class DependencyError(DriftstreamError):
 class DecodeError(DriftstreamError):
     """A record is not an event; ``reason`` is one of the fixed words of :mod:`stream.codec`."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+    def __init__(self, reason: str, detail: str) -> None:  # one for each bad record: text is made when asked
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        """Reason and detail."""
+        return f"{self.reason}: {self.detail}"
 
 
 class StateError(DriftstreamError):

@@ -26,7 +26,7 @@ def by_model(values: Sequence[bytes | None]) -> NDArray[np.intp] | None:
     array([0, 3, 1, 4, 2])
     """
     step = max(1, len(values) // _SAMPLED)
-    if len(set(map(_hint, values[::step]))) <= 1:
+    if len(set(map(_hint, values[::step])) - {b""}) <= 1:  # a bad record seems to be of none
         return None
     places: defaultdict[bytes, list[int]] = defaultdict(list)
     for place, hint in enumerate(map(_hint, values)):
