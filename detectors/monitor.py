@@ -21,7 +21,7 @@ from detectors.lookbacks import LOOKBACKS
 from detectors.reference import Reference
 from detectors.reference_file import INPUTS
 from detectors.slices import Slices
-from detectors.verdict import Severity, Verdict
+from detectors.verdict import FeatureVerdict, Severity, Verdict
 
 _MAGIC = b"DSMN"
 _VERSION = 1
@@ -145,7 +145,7 @@ class Monitor:
                 drifted=False,
                 n=shown.n,
                 severity="none",
-                features=self._evidence.describe(shown, None),
+                features=self.describe(shown),
                 new_episode=False,
             )
         judgement, dependent = self._judge(pooled, shown)
@@ -161,6 +161,10 @@ class Monitor:
             notify=news.notify,
             pairs=dependent.pairs,
         )
+
+    def describe(self, window: Counts) -> tuple[FeatureVerdict, ...]:
+        """Return the distances of some counts, without a judgement and without taking them in."""
+        return self._evidence.describe(window, None)
 
     @cached_property
     def _no_counts(self) -> bytes:
@@ -254,7 +258,7 @@ class Monitor:
         """
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSMN: {exc}") from exc
         if state.fingerprint != reference.fingerprint:
             raise MismatchError(

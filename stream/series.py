@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from detectors import Counts, Monitor, Reference
-from detectors.evidence import Evidence
 from stream.alerts import Alert
 from stream.incidents import Incident, IncidentBook, IncidentPolicy
 from stream.outcomes.labelled_windows import LabelledWindows
@@ -129,7 +128,6 @@ class Series:
         self.key = key
         self.reference = plan.references[key]
         self.monitor = Monitor(self.reference, **plan.monitor_options(key))
-        self._evidence = Evidence(self.reference)
         self.last_end_ms = 0
         self.evaluated: dict[int, Evaluated] = {}
         self.book = IncidentBook(plan.incidents)
@@ -231,7 +229,7 @@ class Series:
         if self.labelled is not None:
             self.labelled.revise(window.end_ms, n=restated.n, revision=restated.revision)
         window = replace(window, closed_by="late")
-        return self._record(window, restated, features_of(self._evidence.describe(window.whole, None)))
+        return self._record(window, restated, features_of(self.monitor.describe(window.whole)))
 
     def _remember(self, end_ms: int, memory: Evaluated) -> None:
         self.last_end_ms = max(self.last_end_ms, end_ms)
