@@ -20,6 +20,7 @@ import redis
 
 from stream.evaluator import Evaluator
 from stream.messages import Notice, home_partition
+from stream.progress import LookProgress
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.25
@@ -66,7 +67,7 @@ class EvaluationAgents:
     evaluator: Evaluator
     beat: Callable[[], None]
     _notices: list[Notice] = field(default_factory=list)
-    _failure: BaseException | None = None
+    progress: LookProgress = field(default_factory=LookProgress)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until ``stopping`` is set; what broke the evaluation is raised."""
@@ -131,6 +132,7 @@ class EvaluationAgents:
             try:
                 if await loop.run_in_executor(thread, self._turn, models, notices):
                     self._wake.set()  # there may be more: look again at once
+                self.progress.done()
             except redis.RedisError as exc:
                 log.error('evaluation waits for Redis reason="%s"', exc)
                 await loop.run_in_executor(thread, self.evaluator.forget)
@@ -148,11 +150,16 @@ class EvaluationAgents:
         partitions = self.spec.panes_partitions
         return [model for model in self.evaluator.plans if home_partition(model, partitions) in homes]
 
+    def _looking(self) -> None:
+        """One model is done: a long look is progress too."""
+        self.beat()
+        self.progress.done()
+
     def _turn(self, models: list[str], notices: list[Notice]) -> int:
         self.evaluator.own(models)
         for notice in notices:
             self.evaluator.take(notice)
-        return self.evaluator.look(self.beat)
+        return self.evaluator.look(self._looking)
 
     def _close(self) -> None:
         try:

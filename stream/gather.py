@@ -23,6 +23,19 @@ _END = KafkaError._PARTITION_EOF  # noqa: SLF001
 _FATAL = KafkaError._FATAL  # noqa: SLF001
 
 
+class RecordTimes(Sequence[int]):
+    """Kafka record times, looked up only where an event has none of its own."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
+        return int(self._records[row].timestamp()[1])
+
+
 @dataclass(frozen=True)
 class TopicBatch:
     """Records of one topic, the partitions they came from, and each record's index into those."""

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import redis
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka import Message as Record
 
 from stream.assignment import Assignment
 from stream.codec import Decoder, Rejected
@@ -34,10 +33,11 @@ from stream.crash_points import reached
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
-from stream.gather import TopicBatch, gather, split
+from stream.gather import RecordTimes, TopicBatch, gather, split
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
+from stream.progress import RecordProgress
 
 log = logging.getLogger(__name__)
 HOLD_S = 0.5
@@ -72,19 +72,6 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class _RecordTimes(Sequence[int]):
-    """Kafka record times, looked up only where an event has none of its own."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = records
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
-        return int(self._records[row].timestamp()[1])
-
-
 class Ingest:
     """The loop. :meth:`run` returns after :meth:`stop`; what it raises ends the worker."""
 
@@ -111,6 +98,7 @@ class Ingest:
         self._sightings = sightings
         self._replacement: Sequence[Source] | None = None
         self._stopping = threading.Event()
+        self._progress = RecordProgress(consumer)
         self._held = False
         self._next_flush_ms = 0
         self._next_beat_ms = 0
@@ -184,6 +172,8 @@ class Ingest:
         trouble = self._floods.trouble()
         if trouble is not None:
             return False, trouble
+        if self._progress.reason is not None:
+            return False, self._progress.reason
         return True, f"{len(self.assignment)} partitions"
 
     # ---- records in
@@ -192,7 +182,7 @@ class Ingest:
         source = self._sources[batch.topic]
         reached("decode.before")
         decoded = source.decoder.decode(
-            [record.value() for record in batch.records], _RecordTimes(batch.records)
+            [record.value() for record in batch.records], RecordTimes(batch.records)
         )
         reached("decode.after")
         newest_ms = time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
@@ -315,6 +305,8 @@ class Ingest:
         if now_ms >= self._next_probe_ms:  # has Redis still what we know? Where nothing comes, nobody asks
             self._next_probe_ms = now_ms + PROBE_MS
             quiet = [owned for owned in self.assignment if not owned.changed]
+            if not self._held:
+                self._progress.look(list(self.assignment), now_ms)
         if quiet and not self._held:
             try:
                 refused = self._committer.commit(quiet)

@@ -51,6 +51,7 @@ from stream.plans import (
 )
 from stream.preflight import redis_client, require_redis, require_topics
 from stream.presence import Presence
+from stream.progress import LookProgress
 from stream.settings.configuration import Settings
 from stream.settings.environment import read_environment
 from stream.sinks import KafkaSink
@@ -117,6 +118,7 @@ class Worker:
         self._joined = joined_models(settings)
         self._stopping = threading.Event()
         self._ingest: Ingest | None = None
+        self._looks = LookProgress()
         self._learning: LearningStep | None = None
 
     # ---- life
@@ -183,10 +185,13 @@ class Worker:
             self._ingest.stop()
 
     def readyz(self) -> tuple[bool, str]:
-        """Whether events are being counted: a member of the group that committed lately or has nothing to."""
+        """Whether events are counted and windows evaluated: both groups joined, and what waits goes on."""
         alive, detail = self.health.livez()
         if alive and self._ingest is not None:
             alive, detail = self._ingest.readiness()
+        if alive and self.only != "ingest":
+            evaluated, why = self._looks.readiness()
+            alive, detail = evaluated, detail if evaluated else why
         self.metrics.ready(is_ready=alive)
         return alive, detail
 
@@ -312,6 +317,7 @@ class Worker:
             self._agent_spec(panes_partitions),
             evaluator,
             beat=lambda: self.health.beat("evaluate"),
+            progress=self._looks,
         )
         try:
             asyncio.run(self._serve_agents(agents))

@@ -11,9 +11,11 @@ import contextlib
 import faulthandler
 import json
 import os
+import resource
 import select
 import signal
 import sys
+import time
 from typing import Any
 
 import stream.worker
@@ -27,6 +29,17 @@ def say(**message: Any) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")
 
 
+def misfortune() -> None:
+    """What the environment asks for: a wall clock that is off, too few file descriptors."""
+    shift_ns = int(os.environ.get("TEST_CLOCK_SHIFT_S", "0")) * 10**9
+    if shift_ns:
+        true_ns = time.time_ns
+        time.time_ns = lambda: true_ns() + shift_ns
+        time.time = lambda: time.time_ns() / 1e9
+    if files := os.environ.get("TEST_OPEN_FILES"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
+
+
 def become(request: dict[str, Any]) -> None:
     """Turn this fork into the command that was asked for; never returns."""
     signal.set_wakeup_fd(-1)
@@ -38,6 +51,7 @@ def become(request: dict[str, Any]) -> None:
         os.dup2(source, target)
     os.environ.update(request["env"])
     faulthandler.enable()
+    misfortune()
     code = 1
     try:
         code = main(request["arguments"])

@@ -236,7 +236,9 @@ class Scene(AbstractContextManager["Scene"]):
         metrics.poll()
         alerts.poll()
         poison = self.traffic.poison
-        totals = {"events": self.traffic.events - poison, "rejected": poison, "lost": 0}
+        strangers = self.traffic.strangers
+        good = self.traffic.events - poison - strangers
+        totals = {"events": good, "rejected": poison, "unknown": strangers, "lost": 0}
         found = {
             "I1": invariants.counts_are_the_ledgers(ledger, self.windows(metrics)),
             "I1 totals": invariants.totals_are_the_ledgers(totals, self._cursors()),

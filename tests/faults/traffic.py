@@ -41,8 +41,9 @@ class TrafficSpec:
 
     Parameters
     ----------
-    late, poison, twice
-        Shares: events that come after their window closed, records that are none, events sent twice.
+    late, poison, twice, strangers, hot
+        Shares: events that come after their window closed, records that are none, events sent twice,
+        events of 10,000 models that nobody configured, events of the first model over its part.
     drift
         Whether the later models drift in the middle of the stream, so that alerts fire and resolve.
     """
@@ -58,6 +59,8 @@ class TrafficSpec:
     late: float = 0.0
     poison: float = 0.0
     twice: float = 0.0
+    strangers: float = 0.0
+    hot: float = 0.0
     drift: bool = True
 
 
@@ -71,6 +74,7 @@ class Traffic:
     spec: TrafficSpec
     windows: Counter[tuple[str, int]] = field(default_factory=Counter)
     poison: int = 0
+    strangers: int = 0
     events: int = 0
     start_ms: int = 0
 
@@ -97,16 +101,22 @@ class Traffic:
         ts -= rng.integers(0, spec.disorder_ms + 1, n)
         if number * spec.slice_ms > 4 * spec.window_ms:
             ts -= np.where(rng.random(n) < spec.late, rng.integers(2, 4, n) * spec.window_ms, 0)
-        model = rng.integers(0, spec.models, n)
+        model = np.where(rng.random(n) < spec.hot, 0, rng.integers(0, spec.models, n))
         x, c = self._columns(number, model, rng)
         partition = rng.integers(0, spec.partitions, n)
         again = rng.random(n) < spec.twice
         bad = rng.random(n) < spec.poison
+        stranger = np.where(rng.random(n) < spec.strangers, rng.integers(0, 10_000, n), -1)
         sent: list[Sent] = []
         for i in range(n):
             if bad[i]:
                 sent.append(Sent("inference", int(partition[i]), POISON[i % len(POISON)]))
                 self.poison += 1
+                continue
+            if stranger[i] >= 0:
+                name, of = f"{number}-{i}", f"stranger{stranger[i]}"
+                sent.append(Sent("inference", int(partition[i]), _event(name, of, int(ts[i]), x=0.0, c="a")))
+                self.strangers += 1
                 continue
             value = _event(f"{number}-{i}", f"m{model[i]}", int(ts[i]), x=x[i], c=c[i])
             times = 2 if again[i] else 1
