@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from stream.codec import Engine
+
 REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
 _LEFT_OUT = "service not here: "
 
@@ -43,6 +45,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for service, tests in left_out.items():
         names = ", ".join(tests[:5]) + (", …" if len(tests) > 5 else "")
         terminalreporter.write_line(f"left out {len(tests)} tests, {service} ({names})", yellow=True)
+
+
+@pytest.fixture(params=["python", "native"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each decoder of records in turn; the compiled one where it is installed."""
+    if request.param == "native":
+        try:
+            import driftstream_native  # noqa: F401
+        except ImportError as error:
+            missing("compiled decoder", error)
+    engine: Engine = request.param
+    return engine
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,26 @@
 //! leaves every other one to it.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "python"), allow(dead_code))] // the pure parts are tested alone
 
+mod batch;
+mod blake2b;
+mod cells;
+mod cursor;
+mod number;
+mod plan;
+mod record;
+mod rows;
+mod scalars;
+mod skip;
+mod table;
 mod tally;
+mod time;
 
+#[cfg(feature = "python")]
+mod python;
+#[cfg(feature = "python")]
+mod spec;
 #[cfg(feature = "python")]
 mod tally_python;
 
@@ -17,6 +34,8 @@ use pyo3::prelude::*;
 #[cfg(feature = "python")]
 #[pymodule]
 fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<python::Scanner>()?;
+    module.add_class::<python::Scanned>()?;
     module.add_class::<tally_python::Tally>()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

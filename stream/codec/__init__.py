@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from stream.codec.attributes import Attributes, Declared, InferenceAttributes, LabelAttributes
 from stream.codec.batch import REASONS, Batch, Block, Decoder, Rejected
-from stream.codec.batches import BatchDecoder
+from stream.codec.engine import Engine, make_decoder
 from stream.codec.layout import layouts
 from stream.codec.limits import Limits
 from stream.codec.structs import INFERENCE, LABEL
@@ -33,6 +33,7 @@ __all__ = [
     "Block",
     "Declared",
     "Decoder",
+    "Engine",
     "InferenceAttributes",
     "JsonInferenceDecoder",
     "JsonLabelDecoder",
@@ -49,7 +50,8 @@ class JsonInferenceDecoder:
     """Decodes JSON inference events into the feature, prediction and score columns of their reference.
 
     ``references`` are keyed by model and version, oldest version first: the last one of a model takes the
-    events that name no version. ``declared`` are the attributes to keep, by model.
+    events that name no version. ``declared`` are the attributes to keep, by model. ``engine`` says what
+    decodes; the batches are the same.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class JsonInferenceDecoder:
         references: Mapping[tuple[str, str], Reference],
         limits: Limits = DEFAULT_LIMITS,
         declared: Mapping[str, Declared] = NO_DECLARATIONS,
+        *,
+        engine: Engine = "auto",
     ) -> None:
         found = layouts(references, declared, INFERENCE, "inference", limits.string_bytes)
         configured = frozenset(model for model, _ in references)
-        self._decoder = BatchDecoder(found, INFERENCE, limits, configured=configured)
+        self._decoder = make_decoder(found, INFERENCE, limits, configured=configured, engine=engine)
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`Decoder`."""
@@ -78,10 +82,12 @@ class JsonLabelDecoder:
         references: Mapping[tuple[str, str], Reference],
         limits: Limits = DEFAULT_LIMITS,
         declared: Mapping[str, Declared] = NO_DECLARATIONS,
+        *,
+        engine: Engine = "auto",
     ) -> None:
         found = layouts(references, declared, LABEL, "labels", limits.string_bytes)
         configured = frozenset(model for model, _ in references)
-        self._decoder = BatchDecoder(found, LABEL, limits, configured=configured)
+        self._decoder = make_decoder(found, LABEL, limits, configured=configured, engine=engine)
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`Decoder`."""

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec.attributes import Attributes, joined, taken
 from stream.codec.batch import Batch, Block, Rejected, rejected
+from stream.codec.ids import TextIds
+from stream.codec.joining import joined_block
 from stream.codec.layout import VersionLayout
 from stream.codec.times import NO_TIME, event_times
 from stream.codec.values import utf8_length
 from stream.errors import DecodeError
 from stream.events import MAX_ID_BYTES
-
-
-class _Part(NamedTuple):
-    rows: NDArray[np.intp]
-    ids: list[str]
-    columns: dict[str, NDArray[Any]]
-    attributes: Attributes | None
-    answers: list[Any]
 
 
 class Waiting:
@@ -44,7 +36,7 @@ class Assembly:
         self.rejected: list[Rejected] = []
         self.unknown: dict[tuple[str, str], list[int]] = {}
         self.waiting: defaultdict[VersionLayout, Waiting] = defaultdict(Waiting)
-        self._parts: dict[VersionLayout, list[_Part]] = {}
+        self._parts: dict[VersionLayout, list[Block]] = {}
         self._ts_ms = np.full(size, NO_TIME, np.int64)
         self._record_ms = record_ms
         self._fallbacks = 0
@@ -80,11 +72,7 @@ class Assembly:
         targets = list(self.waiting.items())
         for target, waiting in targets if newest else targets[:-1]:
             if len(waiting.rows) > more_than:
-                events = waiting.events
-                ids = [event.prediction_id for event in events]
-                columns, attributes = target.encode(events), target.attributes.read(events)
-                rows = np.array(waiting.rows, np.intp)
-                part = _Part(rows, ids, columns, attributes, target.answers(events))
+                part = self._block(target, np.array(waiting.rows, np.intp), waiting.events)
                 self._parts.setdefault(target, []).append(part)
                 del self.waiting[target]
 
@@ -94,8 +82,9 @@ class Assembly:
         for model, version in list(self.unknown):
             if model in unmonitored:
                 strangers.setdefault(model, []).extend(self.unknown.pop((model, version)))
+        blocks = map(joined_block, self._parts.values())
         return Batch(
-            blocks=[self._block(target, parts) for target, parts in self._parts.items()],
+            blocks=sorted(blocks, key=lambda block: int(block.rows[0])),
             rejected=sorted(self.rejected),
             unknown={key: np.array(sorted(rows), np.intp) for key, rows in self.unknown.items()},
             unmonitored={model: np.array(sorted(rows), np.intp) for model, rows in strangers.items()},
@@ -103,37 +92,20 @@ class Assembly:
             ts_ms=self._ts_ms,
         )
 
-    def _block(self, target: VersionLayout, parts: list[_Part]) -> Block:
-        rows = np.concatenate([part.rows for part in parts])
-        ids, columns, answers = parts[0].ids, parts[0].columns, parts[0].answers
-        if len(parts) > 1:
-            ids = list(chain.from_iterable(part.ids for part in parts))
-            answers = list(chain.from_iterable(part.answers for part in parts))
-            columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in columns}
-        attributes = _attributes(target, parts)
-        if (rows[1:] < rows[:-1]).any():  # not decoded in the order of the batch
-            order = np.argsort(rows)
-            rows, ids = rows[order], [ids[place] for place in order.tolist()]
-            answers = [answers[place] for place in order.tolist()] if answers else answers
-            columns = {name: column[order] for name, column in columns.items()}
-            attributes = taken(attributes, order)
+    def _block(self, target: VersionLayout, rows: NDArray[np.intp], events: list[Any]) -> Block:
+        attributes = target.attributes.read(events)
+        if attributes is None:
+            attributes = target.attributes.plain(len(events))
         return Block(
             model=target.model,
             version=target.version,
             rows=rows,
             ts_ms=self._ts_ms[rows],
-            ids=ids,
-            columns=columns | target.measured(attributes),
+            ids=TextIds(event.prediction_id for event in events),
+            columns=target.encode(events) | target.measured(attributes),
             attributes=attributes,
-            answers=answers,
+            answers=target.answers(events),
         )
-
-
-def _attributes(target: VersionLayout, parts: list[_Part]) -> Attributes:
-    plain = target.attributes.plain
-    if all(part.attributes is None for part in parts):
-        return plain(sum(len(part.rows) for part in parts))
-    return joined([plain(len(part.rows)) if part.attributes is None else part.attributes for part in parts])
 
 
 def _no_time(raw: object) -> DecodeError:

@@ -6,14 +6,16 @@ Every row of the batch is accounted for exactly once: in one block, in ``unknown
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.answers import NO_ANSWERS, Answers
 from stream.codec.attributes import Attributes
+from stream.codec.ids import Ids
 from stream.errors import DecodeError
 
 REASONS = (
@@ -63,28 +65,28 @@ class Block:
     ``columns`` maps the reference's names to encoded values: float64 (NaN missing, infinite invalid) or int32
     codes (-1 missing, -2 unseen, -3 invalid). ``rows`` are positions in the batch, ``ts_ms`` event times.
     ``attributes`` are those of the topic: of inference events or of labels. ``answers`` are the raw
-    predictions or labels, as JSON has them or, where that is not what the column takes, as
-    :meth:`Column.repaired` says; empty where they were not asked for.
+    predictions or labels, empty where they were not asked for.
     """
 
     model: str
     version: str
     rows: NDArray[np.intp]
     ts_ms: NDArray[np.int64]
-    ids: list[str]
-    columns: dict[str, NDArray[Any]]
+    ids: Ids
+    columns: Mapping[str, NDArray[Any]]
     attributes: Attributes
-    answers: list[Any] = field(default_factory=list)
+    answers: Answers = NO_ANSWERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One decoded batch.
 
-    ``unknown`` holds the rows of models or versions without a reference (version ``""``: none given),
-    ``unmonitored`` the rows of configured models whose references have no column of this topic. ``ts_ms`` has
-    one entry for each row given, -1 for rejected ones; ``ts_fallbacks`` counts the rows that took the time of
-    the Kafka record.
+    ``blocks`` are ordered by their first row. ``unknown`` holds the rows of models or versions without a
+    reference (version ``""``: none given), ``unmonitored`` the rows of configured models whose references
+    have no column of this topic. ``ts_ms`` has one entry for each row given, -1 for rejected ones;
+    ``ts_fallbacks`` counts the rows that took the time of the Kafka record. ``fault`` says what went wrong in
+    the compiled decoder: then all of the batch was decoded in Python.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Batch:
     unknown: dict[tuple[str, str], NDArray[np.intp]] = field(default_factory=dict)
     unmonitored: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     ts_fallbacks: int = 0
+    fault: str = ""
     ts_ms: NDArray[np.int64]
 
 
@@ -99,5 +102,11 @@ class Decoder(Protocol):
     """Turns batches of record values into columns. Never raises for what a record holds."""
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
-        """Decode ``values``; ``record_ts_ms`` are the Kafka record times, -1 where unknown."""
+        """Decode ``values``; ``record_ts_ms`` are the Kafka record times, -1 where unknown.
+
+        Raises
+        ------
+        ValueError
+            When the two differ in length.
+        """
         ...

@@ -53,15 +53,8 @@ class BatchDecoder:
         self._unmonitored = configured - layouts.keys()
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
-        """Decode one batch of record values; ``record_ts_ms`` are the times of the records, -1 where unknown.
-
-        Raises
-        ------
-        ValueError
-            When the two differ in length.
-        """
-        if len(values) != len(record_ts_ms):
-            raise ValueError(f"{len(values)} values and {len(record_ts_ms)} record times: give one for each")
+        """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""
+        check_lengths(values, record_ts_ms)
         assembly = Assembly(len(values), record_ts_ms)
         order = by_model(values)
         for start in range(0, len(values), CHUNK_ROWS):
@@ -130,3 +123,9 @@ class BatchDecoder:
                 waiting = assembly.waiting[target]
                 waiting.rows.append(row)
                 waiting.events.append(event)
+
+
+def check_lengths(values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> None:
+    """Reject a batch of which not every record has a time."""
+    if len(values) != len(record_ts_ms):
+        raise ValueError(f"{len(values)} values and {len(record_ts_ms)} record times: give one for each")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.answers import NO_ANSWERS, Answers
 from stream.codec.attributes import NOTHING_DECLARED, Attributes, Declared, InferenceAttributes
 from stream.codec.readers import column_reader, row_reader
 from stream.codec.structs import Form, Structs, make_structs
@@ -68,9 +69,10 @@ class VersionLayout:
             return {}
         return {name: attributes.measures[row] for name, row in self._measures.items()}
 
-    def answers(self, events: Sequence[Any]) -> list[Any]:
+    def answers(self, events: Sequence[Any]) -> Answers:
         """Return the raw predictions or labels of ``events``; none of them when nobody asked for them."""
-        return [answer for answers in self._read_answers(events) for answer in answers]
+        read = self._read_answers(events)
+        return Answers.of(read[0]) if read else NO_ANSWERS
 
     # One np.fromiter for all features of a kind: a call each would weigh on small blocks.
 

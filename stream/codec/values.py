@@ -99,6 +99,8 @@ class Column:
     def repaired(self, value: object, string_bytes: int) -> Any:
         """Return what stands for any JSON value in an event struct: a wrong type becomes the invalid cell.
 
+        What the typed decoder takes stays as it is; so both give the same answers.
+
         Raises
         ------
         DecodeError
@@ -108,7 +110,12 @@ class Column:
             raise DecodeError("string_too_long", f"{self.source} {self.name!r} is over {string_bytes} bytes")
         if self.source == "score" and isinstance(value, dict):
             value = self.scalar_score(value)
-        return number(value) if self.kind == "numeric" else category(value)
+        if value is None or (isinstance(value, bool) and (self.boolean or self.kind == "numeric")):
+            return value
+        if self.kind == "numeric":
+            return as_number(value)
+        is_number = type(value) is int or (type(value) is float and math.isfinite(value))
+        return value if is_number and not self.boolean else category(value)
 
     def scalar_score(self, scores: Mapping[str, object]) -> float | None:
         """Return the one score to monitor of an object of class to score; None when it is missing."""

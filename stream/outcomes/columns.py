@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detectors import Reference
 from detectors.performance import PerformanceSpec
 from stream.codec import Block
+from stream.codec.answers import Answers
 from stream.codec.values import INVALID_CATEGORY, as_number, codes_of
 
 Floats = NDArray[np.float64]
@@ -67,11 +68,10 @@ class OutcomeReader:
             return Predicted(prediction, _finite(block.columns[name]))
         return self._of_every_class(prediction, block)
 
-    def _answers(self, answers: Sequence[Any]) -> Floats:
-        if self._codes is None:
-            numbers = (each if type(each) is float else _number(each) for each in answers)
-            return _finite(np.fromiter(numbers, np.float64, len(answers)))
-        return np.fromiter(map(self._codes.__getitem__, answers), np.float64, len(answers))
+    def _answers(self, answers: Answers) -> Floats:
+        read = _number if self._codes is None else self._codes.__getitem__
+        numbers = np.fromiter(map(read, answers.values), np.float64, len(answers.values))
+        return (_finite(numbers) if self._codes is None else numbers)[answers.codes]
 
     def _score_of(self, block: Block, name: str) -> Floats:
         return _finite(block.columns[name]) if name in self._scores else np.full(len(block.rows), np.nan)
@@ -109,6 +109,8 @@ def _with_json_values(positions: Mapping[str, float]) -> Iterable[tuple[Any, flo
 
 
 def _number(value: object) -> float:
+    if type(value) is float:
+        return value
     return math.nan if value is None else as_number(value)
 
 

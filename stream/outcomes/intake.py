@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream.codec import Batch, Block, Declared, InferenceAttributes, LabelAttributes
 from stream.outcomes.columns import OutcomeReader
-from stream.outcomes.join import DEFAULT_SECRET, Labels, Predictions, id_keys, is_sampled
+from stream.outcomes.join import DEFAULT_SECRET, Labels, Predictions, is_sampled
 from stream.outcomes.join_rows import JoinRows, by_partition
 from stream.outcomes.stratum_table import StratumTable
 
@@ -105,11 +105,9 @@ class OutcomeIntake:
 
     def _kept(self, block: Block, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
         """Rows that are ``wanted`` and in the sample, and their keys."""
-        rows = np.flatnonzero(wanted)
-        ids = block.ids if len(rows) == len(block.ids) else [block.ids[row] for row in rows.tolist()]
-        key = id_keys(block.model, ids, self._secret)
+        key = block.ids.keys(block.model, self._secret)
         sample = self._models[block.model].sample
-        if sample >= 1:
-            return rows, key
-        sampled = is_sampled(key, sample)
-        return rows[sampled], key[sampled]
+        if sample < 1:
+            wanted = wanted & is_sampled(key, sample)
+        rows = np.flatnonzero(wanted)
+        return rows, key[rows]

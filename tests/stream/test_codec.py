@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,17 @@ import pytest
 
 from detectors.columns import INVALID, MISSING, UNSEEN
 from detectors.reference import Reference
-from stream.codec import REASONS, Batch, Block, JsonInferenceDecoder, JsonLabelDecoder, Limits
+from stream.codec import REASONS, Batch, Block, Engine, Limits
+from tests.stream.decoders import inference_decoder, label_decoder, using
 
 TS = 1_760_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def decoded_by(engine: Engine) -> Iterator[None]:
+    """Every test here holds for both decoders."""
+    with using(engine):
+        yield
 
 
 def reference(columns: Mapping[str, Any], **options: Any) -> Reference:
@@ -47,7 +55,7 @@ def features(**values: Any) -> bytes:
 
 def decode(values: Iterable[bytes | None], limits: Limits | None = None, references: Any = None) -> Batch:
     given = list(values)
-    decoder = JsonInferenceDecoder(REFERENCES if references is None else references, limits or Limits())
+    decoder = inference_decoder(REFERENCES if references is None else references, limits or Limits())
     batch = decoder.decode(given, [TS + 7] * len(given))
     accounted = sorted(
         [row for block in batch.blocks for row in block.rows.tolist()]
@@ -86,7 +94,7 @@ def test_events_become_the_columns_of_their_reference() -> None:
             prediction_id="p-2", ts=TS + 5, features={"age": 44.5, "home": "RENT"}, prediction="0", score=0.25
         ),
     )
-    assert (found.model, found.version, found.ids) == ("loan", "v2", ["p-1", "p-2"])
+    assert (found.model, found.version, list(found.ids)) == ("loan", "v2", ["p-1", "p-2"])
     assert found.ts_ms.tolist() == [TS, TS + 5]
     assert found.columns["age"].tolist() == [31.0, 44.5]
     np.testing.assert_array_equal(found.columns["income"], [2.25, np.nan])
@@ -165,7 +173,7 @@ def test_the_last_of_two_equal_keys_counts() -> None:
     twice = b'"prediction_id":"a","prediction_id":"b","model":"other","model":"loan"'
     value = b'{%s,"ts":%%d,"features":{"age":1,"age":2}}' % twice
     found = block(value % TS)
-    assert (found.model, found.ids, found.columns["age"].tolist()) == ("loan", ["b"], [2.0])
+    assert (found.model, list(found.ids), found.columns["age"].tolist()) == ("loan", ["b"], [2.0])
 
 
 def test_events_are_grouped_by_model_and_version() -> None:
@@ -228,7 +236,7 @@ def test_a_misleading_record_does_not_change_the_order() -> None:
     for one in batch.blocks:
         assert (one.rows[1:] > one.rows[:-1]).all()
         assert one.columns["age"].tolist() == one.rows.tolist()
-        assert one.ids == [f"p{row}" for row in one.rows.tolist()]
+        assert list(one.ids) == [f"p{row}" for row in one.rows.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +371,7 @@ def test_implausible_event_times_are_rejected(ts: Any) -> None:
 
 
 def test_an_event_without_any_time_is_rejected() -> None:
-    batch = JsonInferenceDecoder(REFERENCES).decode([event(ts=None), event()], [-1, -1])
+    batch = inference_decoder(REFERENCES).decode([event(ts=None), event()], [-1, -1])
     assert [(bad.row, bad.reason) for bad in batch.rejected] == [(0, "bad_timestamp")]
     assert (batch.ts_fallbacks, batch.ts_ms.tolist()) == (0, [-1, TS])
 
@@ -403,14 +411,12 @@ def test_an_empty_batch_and_no_references() -> None:
     batch = decode([event(), b"x"], references={})
     assert (list(batch.unknown), [bad.reason for bad in batch.rejected]) == ([("loan", "v2")], ["not_json"])
     with pytest.raises(ValueError, match="1 values and 0 record times"):
-        JsonInferenceDecoder(REFERENCES).decode([event()], [])
+        inference_decoder(REFERENCES).decode([event()], [])
 
 
 def test_labels_become_the_label_column_of_the_newest_reference_that_has_one() -> None:
     labelled = reference({"age": AGES, "outcome": ["good", "bad"]}, label="outcome")
-    decoder = JsonLabelDecoder(
-        {("loan", "v1"): labelled, ("loan", "v2"): REFERENCE, ("other", "1"): REFERENCE}
-    )
+    decoder = label_decoder({("loan", "v1"): labelled, ("loan", "v2"): REFERENCE, ("other", "1"): REFERENCE})
     rows = [
         label(label="good"),
         label(label=None, features="ignored here"),
@@ -423,7 +429,7 @@ def test_labels_become_the_label_column_of_the_newest_reference_that_has_one() -
     ]
     batch = decoder.decode(rows, [TS] * len(rows))
     (found,) = batch.blocks
-    assert (found.model, found.version, found.rows.tolist(), found.ids) == (
+    assert (found.model, found.version, found.rows.tolist(), list(found.ids)) == (
         "loan",
         "v1",
         [0, 1, 2, 3],
@@ -443,7 +449,7 @@ def label(**fields: Any) -> bytes:
 
 
 def test_numeric_labels() -> None:
-    decoder = JsonLabelDecoder(
+    decoder = label_decoder(
         {("loan", "v1"): reference({"age": AGES, "amount": [0.5, 1.5, 2.5]}, label="amount")}
     )
     batch = decoder.decode([label(label=2), label(label="2"), label(label=True), label(label=None)], [TS] * 4)

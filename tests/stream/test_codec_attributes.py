@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from detectors.reference import Reference
-from stream.codec import (
-    Batch,
-    Declared,
-    InferenceAttributes,
-    JsonInferenceDecoder,
-    JsonLabelDecoder,
-    LabelAttributes,
-)
+from stream.codec import Batch, Declared, Engine, InferenceAttributes, LabelAttributes
+from tests.stream.decoders import inference_decoder, label_decoder, using
 
 TS = 1_760_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def decoded_by(engine: Engine) -> Iterator[None]:
+    """Every test here holds for both decoders."""
+    with using(engine):
+        yield
+
+
 REFERENCE = Reference.build(
     {"age": [float(i % 40) for i in range(200)], "y": ["no", "yes"] * 100}, window_rows=50, label="y"
 )
@@ -41,7 +44,7 @@ def attributes(
     references: Mapping[tuple[str, str], Reference] = TYPED,
     declared: Declared = DECLARED,
 ) -> InferenceAttributes:
-    batch = JsonInferenceDecoder(references, declared={"loan": declared}).decode(values, [TS] * len(values))
+    batch = inference_decoder(references, declared={"loan": declared}).decode(values, [TS] * len(values))
     assert batch.rejected == []
     (block,) = batch.blocks
     assert isinstance(block.attributes, InferenceAttributes)
@@ -49,7 +52,7 @@ def attributes(
 
 
 def labels(*values: bytes, declared: Declared = DECLARED) -> LabelAttributes:
-    batch: Batch = JsonLabelDecoder(TYPED, declared={"loan": declared}).decode(values, [TS] * len(values))
+    batch: Batch = label_decoder(TYPED, declared={"loan": declared}).decode(values, [TS] * len(values))
     (block,) = batch.blocks
     assert isinstance(block.attributes, LabelAttributes)
     return block.attributes
@@ -137,7 +140,7 @@ def test_attributes_keep_the_order_of_the_batch() -> None:
         for i in range(1_500)
     ]
     values[7] = event(model="loan", prediction_id="7", weight=8, variant="shadow", features={"age": "x"})
-    batch = JsonInferenceDecoder(references, declared={"loan": DECLARED}).decode(values, [TS] * len(values))
+    batch = inference_decoder(references, declared={"loan": DECLARED}).decode(values, [TS] * len(values))
     for block in batch.blocks:
         assert isinstance(block.attributes, InferenceAttributes)
         expected = [int(row) + 1 if row % 3 else 1 for row in block.rows.tolist()]

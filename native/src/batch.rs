@@ -1,0 +1,170 @@
+//! A batch that has been read: its rows by model version, its columns feature by feature.
+
+use std::collections::HashMap;
+
+use crate::rows::{Answer, Row, Rows};
+
+/// Rows whose cells are copied at once, so that they are still in the caches for the next column.
+const TILE: usize = 64;
+
+/// The events of one version, in the order of the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Number of the version.
+    pub version: usize,
+    /// Its rows: `order[first..last]`.
+    pub first: usize,
+    /// Behind its last row.
+    pub last: usize,
+}
+
+/// Rows sorted by version; versions in the order in which they came.
+#[derive(Debug)]
+pub struct Grouped {
+    /// The versions that are there.
+    pub blocks: Vec<Block>,
+    /// Numbers of the rows, block by block.
+    pub order: Vec<u32>,
+}
+
+impl Grouped {
+    /// Group `rows`, stably.
+    pub fn new(rows: &[Row], versions: usize) -> Self {
+        let mut sizes = vec![0u32; versions];
+        let mut blocks = Vec::new();
+        for row in rows {
+            if sizes[row.version] == 0 {
+                blocks.push(Block { version: row.version, first: 0, last: 0 });
+            }
+            sizes[row.version] += 1;
+        }
+        let mut next = 0;
+        for block in &mut blocks {
+            block.first = next;
+            next += std::mem::replace(&mut sizes[block.version], next as u32) as usize;
+            block.last = next;
+        }
+        let mut order = vec![0; rows.len()];
+        for (number, row) in rows.iter().enumerate() {
+            order[sizes[row.version] as usize] = number as u32;
+            sizes[row.version] += 1;
+        }
+        Grouped { blocks, order }
+    }
+
+    /// Write `width` cells of each row of `block`, cell by cell: `out` takes all first ones, all second ones.
+    ///
+    /// `begin` tells where the cells of a row are in `cells`, `bytes` what a cell is in memory.
+    pub fn transpose<T: Copy, const N: usize>(
+        &self,
+        block: &Block,
+        rows: &[Row],
+        (cells, width): (&[T], usize),
+        begin: impl Fn(&Row) -> usize,
+        bytes: impl Fn(T) -> [u8; N],
+        out: &mut [u8],
+    ) {
+        let order = &self.order[block.first..block.last];
+        for (tile, places) in order.chunks(TILE).enumerate() {
+            let mut begins = [0; TILE];
+            for (begun, &number) in begins.iter_mut().zip(places) {
+                *begun = begin(&rows[number as usize]);
+            }
+            for cell in 0..width {
+                let at = (cell * order.len() + tile * TILE) * N;
+                let column = out[at..at + places.len() * N].chunks_exact_mut(N);
+                for (out, begun) in column.zip(&begins) {
+                    out.copy_from_slice(&bytes(cells[begun + cell]));
+                }
+            }
+        }
+    }
+}
+
+/// What can be asked of a batch later: ids and answers, block by block.
+#[derive(Debug)]
+pub struct Texts {
+    texts: Vec<u8>,
+    ids: Vec<(u32, u32)>,
+    answers: Vec<Answer>,
+}
+
+impl Texts {
+    /// Those of `rows`, in the order of `grouped`. Takes the texts.
+    pub fn new(rows: &mut Rows, grouped: &Grouped) -> Self {
+        let ordered = || grouped.order.iter().map(|&number| &rows.rows[number as usize]);
+        let ids = ordered().map(|row| (row.id as u32, row.id_len as u32)).collect();
+        let answers = ordered().map(|row| row.answer).collect();
+        Texts { ids, answers, texts: std::mem::take(&mut rows.texts) }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The id of a row.
+    pub fn id(&self, row: usize) -> &[u8] {
+        let (start, len) = self.ids[row];
+        self.bytes(start as usize, len as usize)
+    }
+
+    /// A text that an answer names.
+    pub fn bytes(&self, start: usize, len: usize) -> &[u8] {
+        &self.texts[start..start + len]
+    }
+
+    /// The answers of rows `first..last`: the different ones, and for each row which of them.
+    pub fn answers(&self, first: usize, last: usize) -> (Vec<Answer>, Vec<u32>) {
+        let mut found: Vec<Answer> = Vec::new();
+        let mut codes = Vec::with_capacity(last - first);
+        let mut known = HashMap::new();
+        let mut recent: Option<(Key, u32)> = None;
+        for &answer in &self.answers[first..last] {
+            let key = self.key(answer);
+            let code = match recent {
+                Some((same, code)) if same == key => code,
+                _ => *known.entry(key).or_insert_with(|| {
+                    found.push(answer);
+                    found.len() as u32 - 1
+                }),
+            };
+            recent = Some((key, code));
+            codes.push(code);
+        }
+        (found, codes)
+    }
+
+    fn key(&self, answer: Answer) -> Key<'_> {
+        match answer {
+            Answer::Null => (0, 0, &[]),
+            Answer::Truth(truth) => (1, u64::from(truth), &[]),
+            Answer::Whole(number) => (2, number as u64, &[]),
+            Answer::Float(number) => (3, number.to_bits(), &[]),
+            Answer::Text { start, len } => (4, 0, self.bytes(start, len)),
+        }
+    }
+}
+
+/// What makes two answers the same.
+type Key<'t> = (u8, u64, &'t [u8]);
+
+/// Events of models and versions without a reference.
+#[derive(Debug, Default)]
+pub struct Unknown {
+    numbers: HashMap<(Vec<u8>, Vec<u8>), usize>,
+    /// Model, version and rows of each.
+    pub found: Vec<(Vec<u8>, Vec<u8>, Vec<i64>)>,
+}
+
+impl Unknown {
+    /// Add a row.
+    pub fn add(&mut self, model: &[u8], version: &[u8], place: usize) {
+        let found = &mut self.found;
+        let number = *self.numbers.entry((model.to_vec(), version.to_vec())).or_insert_with(|| {
+            found.push((model.to_vec(), version.to_vec(), Vec::new()));
+            found.len() - 1
+        });
+        found[number].2.push(place as i64);
+    }
+}

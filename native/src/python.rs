@@ -1,0 +1,325 @@
+//! The decoder as Python sees it.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyList};
+
+use crate::batch::{Block, Grouped, Texts, Unknown};
+use crate::blake2b::id_hash;
+use crate::cursor::Cursor;
+use crate::plan::Plan;
+use crate::record::{Outcome, Reader};
+use crate::rows::{Answer, Row, Rows};
+use crate::spec::{plan, LimitsSpec, ModelSpec, VersionSpec};
+
+/// Cells of a batch beyond which its buffers are given back: 64 MB.
+const KEPT_CELLS: usize = 8 << 20;
+
+/// Reads batches of record values; see `driftstream_native.pyi`.
+#[pyclass(frozen, module = "driftstream_native")]
+pub struct Scanner {
+    plan: Arc<Plan>,
+    /// What the last batch has left: buffers, and in which order keys came.
+    idle: Mutex<Option<Box<Reader>>>,
+}
+
+/// An event of a model or version without a reference.
+struct Stranger {
+    place: usize,
+    model: Vec<u8>,
+    version: Vec<u8>,
+    ts_ms: Option<i64>,
+}
+
+#[pymethods]
+impl Scanner {
+    #[new]
+    fn new(
+        labels: bool,
+        limits: LimitsSpec,
+        models: Vec<ModelSpec>,
+        versions: Vec<VersionSpec>,
+    ) -> PyResult<Self> {
+        Ok(Scanner { plan: Arc::new(plan(labels, limits, models, versions)?), idle: Mutex::new(None) })
+    }
+
+    /// Read a batch. `record_ms[row]` is asked for the time of records whose event says none.
+    fn scan(&self, py: Python, values: &Bound<PyList>, record_ms: &Bound<PyAny>) -> PyResult<Scanned> {
+        let held: Vec<Option<Bound<PyBytes>>> =
+            values.iter().map(|value| value.downcast_into::<PyBytes>().ok()).collect();
+        let texts: Vec<&[u8]> =
+            held.iter().map(|value| value.as_ref().map_or(&[][..], |value| value.as_bytes())).collect();
+        let mut reader = self.take();
+        let found = py.allow_threads(|| catch_unwind(AssertUnwindSafe(|| read(&mut reader, &texts))));
+        let mut found = found.map_err(|_| PyRuntimeError::new_err("the compiled decoder has panicked"))?;
+        let fallbacks = self.give_times(&mut reader.rows, &mut found, record_ms)?;
+        let scanned = Scanned::new(py, &self.plan, &mut reader.rows, found, (texts.len(), fallbacks))?;
+        self.put_back(reader);
+        Ok(scanned)
+    }
+}
+
+impl Scanner {
+    fn take(&self) -> Box<Reader> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        idle.unwrap_or_else(|| Box::new(Reader::new(Arc::clone(&self.plan))))
+    }
+
+    fn put_back(&self, reader: Box<Reader>) {
+        if reader.rows.numbers.capacity() + reader.rows.codes.capacity() < KEPT_CELLS {
+            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+        }
+    }
+
+    /// Give the time of its Kafka record to whoever says none, and count them; whoever has none is left.
+    fn give_times(&self, rows: &mut Rows, found: &mut Found, record_ms: &Bound<PyAny>) -> PyResult<usize> {
+        let range = self.plan.limits.min_ms..=self.plan.limits.max_ms;
+        let Found { left, strangers } = found;
+        let events = rows.rows.iter_mut().map(|row| (row.place, &mut row.ts_ms));
+        let others = strangers.iter_mut().map(|stranger| (stranger.place, &mut stranger.ts_ms));
+        let (mut given, before) = (0, left.len());
+        for (place, ts_ms) in events.chain(others).filter(|(_, ts_ms)| ts_ms.is_none()) {
+            *ts_ms = record_ms.get_item(place)?.extract().ok().filter(|ms| range.contains(ms));
+            match ts_ms {
+                Some(_) => given += 1,
+                None => left.push(place),
+            }
+        }
+        if left.len() > before {
+            rows.rows.retain(|row| row.ts_ms.is_some());
+            strangers.retain(|stranger| stranger.ts_ms.is_some());
+            left.sort_unstable();
+        }
+        Ok(given)
+    }
+}
+
+/// What is no event of a version.
+struct Found {
+    /// Places of the records that take Python.
+    left: Vec<usize>,
+    strangers: Vec<Stranger>,
+}
+
+/// Read every text into the rows of `reader`.
+fn read(reader: &mut Reader, texts: &[&[u8]]) -> Found {
+    let (mut left, mut strangers) = (Vec::new(), Vec::new());
+    reader.rows.clear();
+    for (place, text) in texts.iter().enumerate() {
+        match reader.read(text, place) {
+            Outcome::Event => {}
+            Outcome::Unsure => left.push(place),
+            Outcome::Unknown { model, version, ts_ms } => {
+                let bytes = |name| Cursor::new(text).bytes(name).to_vec();
+                strangers.push(Stranger { place, model: bytes(model), version: bytes(version), ts_ms });
+            }
+        }
+    }
+    Found { left, strangers }
+}
+
+/// A batch that has been read; see `driftstream_native.pyi`.
+#[pyclass(frozen, module = "driftstream_native")]
+pub struct Scanned {
+    /// Rows that take Python.
+    #[pyo3(get)]
+    left: Vec<usize>,
+    /// Rows that took the time of their Kafka record.
+    #[pyo3(get)]
+    fallbacks: usize,
+    /// Version, first and last row of each block.
+    #[pyo3(get)]
+    blocks: Vec<(usize, usize, usize)>,
+    /// Model, version and rows of what has no reference.
+    #[pyo3(get)]
+    unknown: Vec<(String, String, Py<PyByteArray>)>,
+    #[pyo3(get)]
+    ts_ms: Py<PyByteArray>,
+    #[pyo3(get)]
+    rows: Py<PyByteArray>,
+    #[pyo3(get)]
+    numbers: Py<PyByteArray>,
+    #[pyo3(get)]
+    codes: Py<PyByteArray>,
+    #[pyo3(get)]
+    segments: Py<PyByteArray>,
+    #[pyo3(get)]
+    choices: Py<PyByteArray>,
+    #[pyo3(get)]
+    flags: Py<PyByteArray>,
+    #[pyo3(get)]
+    amounts: Py<PyByteArray>,
+    texts: Texts,
+}
+
+impl Scanned {
+    fn new(
+        py: Python,
+        plan: &Plan,
+        rows: &mut Rows,
+        found: Found,
+        (records, fallbacks): (usize, usize),
+    ) -> PyResult<Self> {
+        let grouped = Grouped::new(&rows.rows, plan.versions.len());
+        let Found { left, strangers } = found;
+        let times = rows.rows.iter().map(|row| (row.place, row.ts_ms));
+        let times = times.chain(strangers.iter().map(|stranger| (stranger.place, stranger.ts_ms)));
+        let ts_ms = buffer(py, 8 * records, |out| {
+            out.fill(0xff); // -1
+            for (place, ts_ms) in times {
+                out[8 * place..8 * place + 8].copy_from_slice(&ts_ms.unwrap_or(-1).to_ne_bytes());
+            }
+        })?;
+        let mut unknown = Unknown::default();
+        for stranger in &strangers {
+            unknown.add(&stranger.model, &stranger.version, stranger.place);
+        }
+        let text = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
+        let unknown = unknown.found.into_iter().map(|(model, version, places)| {
+            let places = column(py, places.iter(), |place| place.to_ne_bytes())?;
+            Ok((text(model), text(version), places))
+        });
+        let versions = |block: &Block| &plan.versions[block.version];
+        let ordered = || grouped.order.iter().map(|&number| &rows.rows[number as usize]);
+        Ok(Scanned {
+            unknown: unknown.collect::<PyResult<_>>()?,
+            ts_ms,
+            fallbacks,
+            left,
+            blocks: grouped.blocks.iter().map(|block| (block.version, block.first, block.last)).collect(),
+            rows: column(py, ordered(), |row| (row.place as i64).to_ne_bytes())?,
+            choices: column(py, ordered(), |row| row.choice.to_ne_bytes())?,
+            flags: column(py, ordered(), |row| [u8::from(row.flag)])?,
+            amounts: column(py, ordered(), |row| row.amount.to_ne_bytes())?,
+            numbers: cells(
+                py,
+                &grouped,
+                &rows.rows,
+                &rows.numbers,
+                |block| (versions(block).numbers, |row| row.cells.numbers),
+                f64::to_ne_bytes,
+            )?,
+            codes: cells(
+                py,
+                &grouped,
+                &rows.rows,
+                &rows.codes,
+                |block| (versions(block).codes, |row| row.cells.codes),
+                i32::to_ne_bytes,
+            )?,
+            segments: cells(
+                py,
+                &grouped,
+                &rows.rows,
+                &rows.segments,
+                |block| (plan.models[versions(block).model].segments.len(), |row| row.cells.segments),
+                i16::to_ne_bytes,
+            )?,
+            texts: Texts::new(rows, &grouped),
+        })
+    }
+
+    fn rows(&self, first: usize, last: usize) -> PyResult<&Texts> {
+        if first <= last && last <= self.texts.len() {
+            Ok(&self.texts)
+        } else {
+            Err(PyIndexError::new_err(format!("rows {first} to {last} of {}", self.texts.len())))
+        }
+    }
+}
+
+/// A new array of `size` bytes.
+fn buffer(py: Python, size: usize, fill: impl FnOnce(&mut [u8])) -> PyResult<Py<PyByteArray>> {
+    let array = PyByteArray::new_with(py, size, |out| {
+        fill(out);
+        Ok(())
+    })?;
+    Ok(array.unbind())
+}
+
+/// A new array of the bytes of each item.
+fn column<I: ExactSizeIterator, const N: usize>(
+    py: Python,
+    items: I,
+    bytes: impl Fn(I::Item) -> [u8; N],
+) -> PyResult<Py<PyByteArray>> {
+    buffer(py, N * items.len(), |out| {
+        for (out, item) in out.chunks_exact_mut(N).zip(items) {
+            out.copy_from_slice(&bytes(item));
+        }
+    })
+}
+
+/// A new array of the cells of all blocks; `width` tells how many a row has, and where they begin.
+fn cells<T: Copy, const N: usize>(
+    py: Python,
+    grouped: &Grouped,
+    rows: &[Row],
+    cells: &[T],
+    width: impl Fn(&Block) -> (usize, fn(&Row) -> usize),
+    bytes: impl Fn(T) -> [u8; N],
+) -> PyResult<Py<PyByteArray>> {
+    let size = |block: &Block| width(block).0 * (block.last - block.first) * N;
+    buffer(py, grouped.blocks.iter().map(size).sum(), |out| {
+        let mut at = 0;
+        for block in &grouped.blocks {
+            let (cells_of_row, begin) = width(block);
+            let end = at + size(block);
+            grouped.transpose(block, rows, (cells, cells_of_row), begin, &bytes, &mut out[at..end]);
+            at = end;
+        }
+    })
+}
+
+#[pymethods]
+impl Scanned {
+    /// Keys of the ids of rows `first..last`: 8 bytes each.
+    fn keys(
+        &self,
+        py: Python,
+        first: usize,
+        last: usize,
+        model: &str,
+        secret: &[u8],
+    ) -> PyResult<Py<PyByteArray>> {
+        let texts = self.rows(first, last)?;
+        if secret.len() > 64 {
+            return Err(PyValueError::new_err(format!("a secret of {} bytes: 64 at most", secret.len())));
+        }
+        let hash = id_hash(model, secret);
+        column(py, first..last, |row| hash.digest(texts.id(row))[0].to_le_bytes())
+    }
+
+    /// Ids of rows `first..last`.
+    fn ids(&self, first: usize, last: usize) -> PyResult<Vec<String>> {
+        let texts = self.rows(first, last)?;
+        Ok((first..last).map(|row| String::from_utf8_lossy(texts.id(row)).into_owned()).collect())
+    }
+
+    /// The different answers of rows `first..last`, and for each row which of them it is, as int32.
+    fn answers<'py>(
+        &self,
+        py: Python<'py>,
+        first: usize,
+        last: usize,
+    ) -> PyResult<(Bound<'py, PyList>, Py<PyByteArray>)> {
+        let texts = self.rows(first, last)?;
+        let (found, codes) = texts.answers(first, last);
+        let values = PyList::empty(py);
+        for answer in found {
+            match answer {
+                Answer::Null => values.append(py.None())?,
+                Answer::Truth(truth) => values.append(truth)?,
+                Answer::Whole(number) => values.append(number)?,
+                Answer::Float(number) => values.append(number)?,
+                Answer::Text { start, len } => {
+                    values.append(String::from_utf8_lossy(texts.bytes(start, len)))?
+                }
+            }
+        }
+        Ok((values, column(py, codes.iter(), |code| code.to_ne_bytes())?))
+    }
+}
