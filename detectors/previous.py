@@ -163,7 +163,7 @@ class PreviousPeriods:
         """
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSPP: {exc}") from exc
         if state.fingerprint != reference.fingerprint:
             raise MismatchError(f"the periods' state belongs to reference {state.fingerprint}: start anew")

@@ -113,7 +113,7 @@ class EvaluationAgents:
     def _heard(self, value: bytes) -> None:
         try:
             self._notices.append(_NOTICE.decode(value))
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             log.error('notice ignored, the index of open panes tells the rest reason="%s"', exc)
             return
         self._wake.set()

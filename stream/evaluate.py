@@ -42,7 +42,7 @@ class ModelState(msgspec.Struct, array_like=True):
         """
         try:
             return msgspec.msgpack.decode(unpack(Kind.MODEL_STATE, data), type=cls)
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise CorruptState(f"stored state of model {model}: {exc}") from exc
 
 

@@ -56,7 +56,7 @@ def from_text(text: bytes | None) -> tuple[Gap, ...]:
         return ()
     try:
         return _GAPS.decode(text)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise CorruptState(f"stored gaps: {exc}") from exc
 
 

@@ -38,7 +38,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         """
         try:
             return msgspec.msgpack.decode(unpack(Kind.MESSAGE, data), type=cls)
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise CorruptState(f"stored message: {exc}") from exc
 
 

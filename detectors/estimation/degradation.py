@@ -218,7 +218,7 @@ class PerformanceMonitor:
         monitor = cls(entry, metric, arl=arl, min_effect=min_effect)
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSPM: {exc}") from exc
         if len(state.recent) > TRENDS[-1] or not all(n > 0 and math.isfinite(v) for v, n in state.recent):
             raise CorruptBytes("DSPM: the state is impossible")

@@ -101,7 +101,7 @@ class DisagreementMonitor:
         monitor = cls(metric, arl=arl, min_effect=min_effect)
         try:
             recent = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=list[_Window])
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSDM: {exc}") from exc
         numbers = [n for w in recent for n in (w.difference, w.row_variance, w.model_error)]
         if (

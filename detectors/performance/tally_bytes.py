@@ -33,7 +33,7 @@ def read_tally(magic: bytes, fingerprint: int, data: bytes, *, cells: int, total
     name = magic.decode("ascii")
     try:
         stored = msgspec.msgpack.decode(unframe(magic, _VERSION, data), type=_Stored)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise CorruptBytes(f"{name}: {exc}") from exc
     if stored.fingerprint != fingerprint:
         raise MismatchError(f"{name}: these counts are of something else: use the spec they were made with")

@@ -145,7 +145,7 @@ class ErrorMonitor:
         monitor = cls(arl=arl)
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSER: {exc}") from exc
         if not 0 <= state.open_errors <= state.open_labels < BLOCK or state.seen < 0:
             raise CorruptBytes("DSER: the state is impossible")

@@ -103,7 +103,7 @@ class RiverDetector:
         detector = cls(name, **options)
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSRV: {exc}") from exc
         if state.river != _river_version():
             raise CorruptBytes(

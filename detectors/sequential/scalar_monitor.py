@@ -113,7 +113,7 @@ class ScalarMonitor:
         monitor = cls(arl=arl, min_effect=min_effect)
         try:
             state = msgspec.msgpack.decode(unframe(_MAGIC, _VERSION, data), type=_State)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise CorruptBytes(f"DSSM: {exc}") from exc
         if len(state.open) >= BLOCK or state.seen < len(state.open) or not np.all(np.isfinite(state.open)):
             raise CorruptBytes("DSSM: the state is impossible")

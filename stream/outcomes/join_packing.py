@@ -127,6 +127,13 @@ def transitions_of(chunk: bytes) -> Transitions:
     checksum = hashlib.sha1(body, usedforsecurity=False).hexdigest()[:_CHECKSUM]
     if chunk[:_HEAD] != _MAGIC + checksum.encode():
         raise CorruptState("piece of a join journal: magic or checksum differ, the bytes are damaged")
+    try:
+        return _transitions(body)
+    except (struct.error, KeyError, ValueError, OverflowError) as exc:
+        raise CorruptState(f"piece of a join journal: no layout of ours: {exc}") from exc
+
+
+def _transitions(body: bytes) -> Transitions:
     block_ms, prediction, old, new, is_new = _SHAPE.unpack_from(body)
     layout: list[tuple[str, list[tuple[str, str]]]] = []
     coded, scored = _PREDICTIONS[prediction]

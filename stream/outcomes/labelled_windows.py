@@ -79,7 +79,7 @@ class LabelledWindows:
                 end_ms: msgspec.msgpack.decode(data, type=RememberedWindow)
                 for end_ms, data in entries_of(memory, _WINDOW, self._source, self._version, "").items()
             }
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise CorruptState(f"stored window of model {self._model}: {exc}") from exc
 
     def performance(

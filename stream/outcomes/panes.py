@@ -140,7 +140,7 @@ class OutcomePane:
                     DelayCounts.from_bytes(each.delays),
                     ValueCounts.from_bytes(each.values),
                 )
-        except (msgspec.MsgspecError, CorruptBytes, MismatchError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, CorruptBytes, MismatchError) as exc:
             raise CorruptState(f"stored outcomes: {exc}") from exc
         return pane
 

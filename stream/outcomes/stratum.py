@@ -39,6 +39,6 @@ class Stratum(msgspec.Struct, frozen=True, array_like=True):
         """Inverse of :attr:`name`. Raises :class:`CorruptState` for any other text."""
         try:
             version, variant, segments = msgspec.json.decode(name, type=tuple[str, str, dict[str, str]])
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise CorruptState(f"stored stratum {name!r}: {exc}") from exc
         return cls(version, variant, segments)
