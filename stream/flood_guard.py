@@ -104,10 +104,14 @@ class FloodGuard:
         if gate.paused and self._halted.get(topic) != generation:
             self._consumer.pause(self._places(topic))
             if topic not in self._halted:
-                log.error(
+                records, rejected = gate.judged
+                log.log(
+                    logging.INFO if topic in self._told else logging.ERROR,  # a probe found it going on
                     'flood of bad records, intake paused topic="%s" rejected="%s" records="%s"',
-                    topic, gate.judged[1].total(), gate.judged[0],
-                )  # fmt: skip
+                    topic,
+                    rejected.total(),
+                    records,
+                )
             self._halted[topic] = generation
         elif not gate.paused and self._halted.pop(topic, None) is not None:
             for owned in self._assignment:  # not polled while paused: it was not quiet, it was not looked at
