@@ -18,6 +18,9 @@ from stream.ownership import OwnedPartition
 log = logging.getLogger(__name__)
 CHUNK = 500  # records a consume call: with more, the live objects fall out of the processor's cache
 POLL_S = 0.05
+ROWS_A_MODEL = 50
+"""Records of each model version that a batch should have: what is done a model then costs little a record."""
+MOST_BATCHES = 10
 _OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001  # the client's spelling
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001
 _FATAL = KafkaError._FATAL  # noqa: SLF001
@@ -61,6 +64,14 @@ class TopicBatch:
         return int(ts_ms[rows[0]]) if len(rows) else None
 
 
+def batch_for(batch: int, blocks: int) -> int:
+    """How many records to gather at a time: ``batch``, and more where the last one was of many ``blocks``.
+
+    Up to ten times as many: records that are held longer cost more each, as they leave the processor's cache.
+    """
+    return max(batch, min(ROWS_A_MODEL * blocks, MOST_BATCHES * batch))
+
+
 def gather(
     consumer: Consumer, assignment: Assignment, *, limit: int, unless: Callable[[], bool]
 ) -> list[Record]:
@@ -86,7 +97,8 @@ def gather(
         if assignment.generation != before:
             records = held_since(assignment, records, before)
             chunk = held_since(assignment, chunk, assignment.generation)
-        events = [record for record in chunk if record.error() is not None]
+        has_events = any(map(Record.error, chunk))
+        events = [record for record in chunk if record.error() is not None] if has_events else []
         records += [record for record in chunk if record.error() is None] if events else chunk
         before = assignment.generation
         for event in events:

@@ -133,8 +133,10 @@ class IngestSettings(Section):
     flush_interval_ms: SpanMs = Field(
         default=250, alias="flush_interval", description="counts and offsets commit at least this often"
     )
-    flush_events: Count = Field(default=50_000, description="... or after this many events")
-    batch: Count = Field(default=5_000, description="records decoded at a time")
+    flush_events: Count = Field(default=250_000, description="... or after this many events")
+    batch: Count = Field(
+        default=5_000, description="records decoded at a time; up to ten times as many of many models"
+    )
     buffer_bytes: ByteSize = Field(
         default=16 * _MIB, ge=1024, description="bound on records fetched and not yet counted"
     )
