@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import redis
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Message as Record
 
 from stream.assignment import Assignment
 from stream.codec import Decoder, Rejected
@@ -33,7 +34,7 @@ from stream.crash_points import reached
 from stream.dead_letters import dead_letter
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
-from stream.gather import RecordTimes, TopicBatch, gather, split
+from stream.gather import RecordTimes, TopicBatch, batch_for, gather, split
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
@@ -42,6 +43,8 @@ from stream.progress import RecordProgress
 log = logging.getLogger(__name__)
 HOLD_S = 0.5
 PROBE_MS = 5_000
+COMMITS_APART = 5
+"""Commits begin at least so many times apart as the last one took: thousands of panes leave time to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,7 @@ class Ingest:
         self._next_beat_ms = 0
         self._next_probe_ms = 0
         self._uncommitted = 0
+        self._batch = spec.batch
         self._beat_heard = beat
         self._shown: set[tuple[str, int]] = set()
         self._last_commit_ms = monotonic_ms()
@@ -149,12 +153,12 @@ class Ingest:
         self._replaced()
         if not self._held:
             self._floods.turn()
-        limit = self._floods.limit(self.spec.batch)
+        limit = self._floods.limit(self._batch)
         records = gather(self._consumer, self.assignment, limit=limit, unless=self._stopping.is_set)
         if records:
             self._uncommitted += len(records)
-            for batch in split(self.assignment, records, list(self._sources)):
-                self._count(batch)
+            batches = split(self.assignment, records, list(self._sources))
+            self._batch = batch_for(self.spec.batch, max(map(self._count, batches), default=0))
         now = monotonic_ms()
         if self._uncommitted >= self.spec.flush_events or now >= self._next_flush_ms:
             self.commit()
@@ -178,12 +182,12 @@ class Ingest:
 
     # ---- records in
 
-    def _count(self, batch: TopicBatch) -> None:
+    def _count(self, batch: TopicBatch) -> int:
+        """Count a batch; of how many model versions it was."""
         source = self._sources[batch.topic]
         reached("decode.before")
-        decoded = source.decoder.decode(
-            [record.value() for record in batch.records], RecordTimes(batch.records)
-        )
+        values = list(map(Record.value, batch.records))
+        decoded = source.decoder.decode(values, RecordTimes(batch.records))
         reached("decode.after")
         newest_ms = time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
         counted = source.counter.count(
@@ -206,6 +210,7 @@ class Ingest:
                 owned.end_gap(first_ms + self.spec.out_of_orderness_ms)
             self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
+        return len(decoded.blocks)
 
     def _refuse(self, batch: TopicBatch, refused: Sequence[Rejected]) -> None:
         """Send the rejected records of a batch to the dead-letter topic."""
@@ -240,6 +245,8 @@ class Ingest:
         self._release()
         self._uncommitted = 0
         self._last_commit_ms = now
+        taken_ms = monotonic_ms() - now
+        self._next_flush_ms = now + max(self.spec.flush_interval_ms, COMMITS_APART * taken_ms)
         self._resolve(refused)
         self._committer.publish_again(self.assignment)
         # 5. for lag tools; a failure here costs nothing
