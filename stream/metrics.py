@@ -88,6 +88,7 @@ class Metrics:
             "events_apart", "Events in no drift window: errors, other variants.", ("topic", "reason")
         )
         self.timestamp_fallbacks_total = counter("timestamp_fallbacks", "Events given record time.", topic)
+        self.decoder_faults_total = counter("decoder_faults", "Batches the native decoder failed.", topic)
         self.unknown_model_events_total = counter("unknown_model_events", "Events without reference.", topic)
         self.records_lost_total = counter("records_lost", "Records deleted before they were read.", topic)
         self.state_rewinds_total = counter("state_rewinds", "Seeks back to an older stored offset.", topic)
@@ -152,6 +153,7 @@ class Metrics:
             for counter in (
                 self.events_late_total,
                 self.timestamp_fallbacks_total,
+                self.decoder_faults_total,
                 self.unknown_model_events_total,
                 self.records_lost_total,
                 self.state_rewinds_total,
@@ -193,6 +195,10 @@ class Metrics:
         """Count events that are no traffic of their model, by the words of :data:`APART`."""
         for reason in APART:
             self.events_apart_total.labels(topic, reason).inc(totals.get(reason, 0))
+
+    def decoder_fault(self, topic: str) -> None:
+        """A fault of the compiled decoder: its batch was decoded in Python."""
+        self.decoder_faults_total.labels(topic).inc()
 
     def timestamp_fallbacks(self, topic: str, count: int) -> None:
         """Count events that had to use the time of their Kafka record."""

@@ -83,8 +83,8 @@ def sources_of(
     privacy = settings.privacy.field_privacy
     privacy.require(references)
     decoders: dict[str, Callable[[ReferencesByVersion, Limits, Mapping[str, Declared]], Decoder]] = {
-        INFERENCE: JsonInferenceDecoder,
-        LABELS: JsonLabelDecoder,
+        INFERENCE: partial(JsonInferenceDecoder, engine=settings.ingest.decoder),
+        LABELS: partial(JsonLabelDecoder, engine=settings.ingest.decoder),
     }
     if privacy.needs_values(references.values()):
         decoders[INFERENCE] = partial(PrivateInferenceDecoder, privacy=privacy)

@@ -140,6 +140,10 @@ class IngestSettings(Section):
     buffer_bytes: ByteSize = Field(
         default=16 * _MIB, ge=1024, description="bound on records fetched and not yet counted"
     )
+    decoder: Literal["auto", "native", "python"] = Field(
+        default="auto",
+        description="what decodes records: auto is native where driftstream-native is installed",
+    )
 
 
 class TimeSettings(Section):
