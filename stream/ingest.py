@@ -200,6 +200,9 @@ class Ingest:
         for model, events in counted.events.items():
             self._metrics.events(batch.topic, model, events)
         self._metrics.timestamp_fallbacks(batch.topic, decoded.ts_fallbacks)
+        if decoded.fault:
+            self._metrics.decoder_fault(batch.topic)
+            log.error('decoded in Python topic="%s" reason="%s"', batch.topic, decoded.fault)
         if self._sightings is not None:
             self._sightings.take(batch, counted.deltas)
         self._refuse(batch, counted.rejected)

@@ -25,6 +25,7 @@ from stream.agents import AgentSpec, EvaluationAgents
 from stream.alerts import AlertRoute
 from stream.assignment import Assignment
 from stream.codec import REASONS
+from stream.codec.engine import chosen
 from stream.commit import Committer
 from stream.errors import DriftstreamError
 from stream.evaluator import Evaluator, EvaluatorSpec
@@ -151,6 +152,7 @@ class Worker:
             Presence(self._redis(), self.settings.redis.prefix, self.name, self._about(at.port)),
         ):
             log.info('worker started name="%s" metrics="http://%s:%s/metrics"', self.name, at.host, at.port)
+            log.info('records are decoded by decoder="%s"', chosen(self.settings.ingest.decoder))
             if at.port != self.settings.metrics.port != 0:
                 log.warning(
                     'metrics port is taken wanted="%s" serving="%s"', self.settings.metrics.port, at.port
