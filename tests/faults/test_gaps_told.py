@@ -47,6 +47,7 @@ def test_retention_shorter_than_a_downtime(make_scene: MakeScene, table: Table) 
     scene.injected()
     scene.again(worker)
     scene.send_rest()
+    assert scene.log is not None
     gone = [window_of(scene, each) for each in scene.log[PARTITION][stopped_at : stopped_at + LOST]]
     expected = Counter(scene.traffic.windows)
     expected.subtract(gone)
