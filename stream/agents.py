@@ -23,7 +23,6 @@ from stream.messages import Notice, home_partition
 from stream.progress import LookProgress
 
 log = logging.getLogger(__name__)
-LOOK_S = 0.25
 BACKOFF_S = 1.0
 # A broker that has just restarted may not know the topic yet, and then Faust assigns nothing to anybody. It
 # assigns anew when it sees the topic; by default the client looks every five minutes.
@@ -140,7 +139,8 @@ class EvaluationAgents:
 
     async def _wait(self, stopping: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self._wake, stopping)]
-        _, pending = await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        timeout_s = self.evaluator.next_look_ms() / 1000
+        _, pending = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         self._wake.clear()
@@ -159,7 +159,7 @@ class EvaluationAgents:
         self.evaluator.own(models)
         for notice in notices:
             self.evaluator.take(notice)
-        return self.evaluator.look(self._looking)
+        return self.evaluator.look(self._looking) or self.evaluator.look_ahead()
 
     def _close(self) -> None:
         try:

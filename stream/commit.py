@@ -24,6 +24,9 @@ from stream.windows import WindowSpec
 
 log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 10.0
+CLOSING_FLUSH_MS = 50
+MOST_CLOSES = 16
+"""Different times of closing that are looked for; others wait for the next commit."""
 _JSON = msgspec.json.Encoder()
 
 
@@ -56,6 +59,8 @@ class Committer:
         self._sink = sink
         self._metrics = metrics
         self._windows = windows
+        self._closes = sorted({(spec.slide_ms, spec.grace_ms) for spec in windows.values()})[:MOST_CLOSES]
+        self._is_closing = False
         self._panes_topic = panes_topic
         self._panes_partitions = panes_partitions
         self._dead = DeadLetterQueue(sink)
@@ -79,7 +84,21 @@ class Committer:
         self._metrics.late(owned.topic, delta.totals["late"])
         self._metrics.apart(owned.topic, delta.totals)
         if delta.max_ts_ms is not None:
+            before_ms = intake.watermark_ms
             intake.advance(delta.max_ts_ms - out_of_orderness_ms)
+            self._is_closing |= self._closes_between(before_ms, intake.watermark_ms)
+
+    def flush_by(self, next_ms: int, last_ms: int) -> int:
+        """When to commit: at ``next_ms``, or soon after the last commit where windows close by this one."""
+        return min(next_ms, last_ms + CLOSING_FLUSH_MS) if self._is_closing else next_ms
+
+    def _closes_between(self, before_ms: int | None, now_ms: int | None) -> bool:
+        if before_ms is None or now_ms is None:
+            return False
+        return any(
+            (now_ms - grace_ms) // slide_ms > (before_ms - grace_ms) // slide_ms
+            for slide_ms, grace_ms in self._closes
+        )
 
     def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
         """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.
@@ -94,6 +113,7 @@ class Committer:
             Redis does not answer. Whether it committed is found out by committing the same again; what it
             joined already changes nothing then.
         """
+        self._is_closing = False
         by_topic: dict[str, list[OwnedPartition]] = defaultdict(list)
         for owned in partitions:
             by_topic[owned.topic].append(owned)

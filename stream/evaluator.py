@@ -15,44 +15,53 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import islice
 
-import msgspec
-
+from stream.ahead import MOST_WASTED, is_due, is_sound, soon
 from stream.alerts import AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.crash_points import reached
-from stream.errors import Conflict
+from stream.due import WINDOWS_PER_TURN, due, to_fold, until_close
 from stream.held_model import HeldModel
 from stream.keys import PaneKey
 from stream.messages import Notice
 from stream.metrics import Metrics
+from stream.model_commits import ModelCommits
 from stream.pane_reader import PaneReader, pane_key
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
 from stream.sinks import Sink
 from stream.store import ModelStore
-from stream.turn import Turn, grouped
+from stream.turn import Turn, batched, grouped
 from stream.watermarks import GlobalWatermark, WatermarkTracker, slower
 
 log = logging.getLogger(__name__)
-Item = TypeVar("Item")
-WINDOWS_PER_TURN = 64
-WINDOWS_PER_LOOK = 1_024
 WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
-MODELS_PER_READ, MODELS_PER_FOLD = 64, 16
-CLOSE_TIMEOUT_S = 5.0
+MODELS_PER_READ = MODELS_PER_COMMIT = 64
+MODELS_AHEAD = 32
+LOOK_MS, SHORT_LOOK_MS, STILL_MS = 250, 20, 2_000
+BY_EVENTS_MS = 1 << 62
+"""The watermark of windows that are evaluated ahead: only one that events have carried commits them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorSpec:
-    """Topics the evaluator reads the clocks of (by source) and writes to."""
+    """Topics the evaluator reads the clocks of (by source) and writes to; how long it waits for what.
+
+    Parameters
+    ----------
+    out_of_orderness_ms
+        How long after the end of a window its events may come without being late.
+    fold_every_ms
+        How often at most the labels of a model are looked at while no window of it is due; 0 = always.
+    """
 
     sources: Mapping[str, str]
     metrics_topic: str
     alerts: AlertRoute
+    out_of_orderness_ms: int = 0
+    fold_every_ms: int = 0
 
 
 class Evaluator:
@@ -82,7 +91,12 @@ class Evaluator:
         self._sink = sink
         self._metrics = metrics
         self._clock = clock
+        self._commits = ModelCommits(
+            spec.metrics_topic, spec.alerts, store=store, sink=sink, metrics=metrics, clock=clock
+        )
         self._held: dict[str, HeldModel] = {}
+        self._seen: Mapping[str, GlobalWatermark] = {}
+        self._moved_ms = self._looked_ms = 0
         self._replacement: Mapping[str, ModelPlan] | None = None
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._panes = PaneReader(store, spec.sources)
@@ -117,6 +131,7 @@ class Evaluator:
         self._held.clear()
         self._panes.forget()
         self._trackers = {source: WatermarkTracker() for source in self.spec.sources}
+        self._seen = {}
 
     def _load(self, models: Sequence[str]) -> None:
         """Read what is stored of models, and open the windows that a former owner had not evaluated yet."""
@@ -155,22 +170,48 @@ class Evaluator:
 
         ``beat`` is called once a group of models: a long look is not a stuck one.
         """
-        watermarks = self._watermarks()
-        labels = None if LABELS not in watermarks else slower(watermarks[INFERENCE], watermarks[LABELS])
+        started_ms = self._clock.monotonic_ms()
+        now = self._watermarks()
         try:
-            evaluated = self._fold(labels, beat)
-            due = sorted(self._due(watermarks, labels), key=lambda turn: (turn.due_ms, turn.model))
-            for group in grouped(due, windows=WINDOWS_PER_GROUP, panes=PANES_PER_GROUP):
+            evaluated = self._commit_ahead(now)
+            for group in grouped(self._due(now), windows=WINDOWS_PER_GROUP, panes=PANES_PER_GROUP):
                 beat()
-                evaluated += self._run(group, watermarks, labels)
+                evaluated += self._run(group, now)
         except Exception:
             self._held.clear()  # some are half evaluated: whoever owns them next reads what was committed
             raise
-        self._retire(watermarks)
-        self.publish()
+        self._retire(now)
+        self._commits.publish(self._held.values())
+        if not evaluated:
+            self._looked_ms = self._clock.monotonic_ms() - started_ms
         return evaluated
 
-    def _watermarks(self) -> dict[str, GlobalWatermark]:
+    def next_look_ms(self) -> int:
+        """How long the next look may wait: shortly, while events move a watermark towards a close.
+
+        Looks take a fifth of the time at most.
+        """
+        is_moving = self._clock.monotonic_ms() - self._moved_ms < STILL_MS
+        if is_moving and self._seen and until_close(self._held.values(), self._seen) <= LOOK_MS:
+            return min(LOOK_MS, max(SHORT_LOOK_MS, 4 * self._looked_ms))
+        return LOOK_MS
+
+    def look_ahead(self) -> int:
+        """Evaluate some of the windows that close soon (:mod:`stream.ahead`), while none is due; how many."""
+        wait_ms = self.spec.out_of_orderness_ms
+        turns = (soon(held, self._seen, out_of_orderness_ms=wait_ms) for held in self._held.values())
+        group = list(islice((turn for turn in turns if turn is not None), MODELS_AHEAD))
+        try:
+            self._evaluate(group, self._seen, dict.fromkeys(self._seen, BY_EVENTS_MS))
+        except Exception:
+            self._held.clear()
+            raise
+        for turn in group:
+            self._commits.encode(turn)
+            turn.held.ahead = turn
+        return len(group)
+
+    def _watermarks(self) -> Mapping[str, GlobalWatermark]:
         clocks = {source: self._panes.clocks(source) for source in self.spec.sources}
         if any(self._trackers[source].went_back(clocks[source]) for source in clocks):
             log.warning("the store has lost commits, every model is read again")
@@ -178,177 +219,132 @@ class Evaluator:
             self.forget()
             self.own(models)
         monotonic_ms, now_ms = self._clock.monotonic_ms(), self._clock.now_ms()
-        return {
+        seen = {
             source: self._trackers[source].observe(each, monotonic_ms=monotonic_ms, now_ms=now_ms)
             for source, each in clocks.items()
         }
+        if seen != self._seen:
+            self._seen, self._moved_ms = seen, monotonic_ms
+        return seen
 
-    def _due(self, watermarks: Mapping[str, GlobalWatermark], labels: GlobalWatermark | None) -> list[Turn]:
-        """What is to be done now; where many models wait, each has a few of its windows at a time."""
-        turns = []
-        for held in self._held.values():
-            turn = Turn(held)
-            for key, windows in held.open.items():
-                if ends := windows.closed_by(watermarks[key.source].ms):
-                    turn.closed[key] = ends
-            for key, late in held.restate.items():
-                if late:
-                    turn.restated[key] = sorted(late)[:WINDOWS_PER_TURN]
-            if turn.closed or turn.restated or (held.labels is not None and labels is not None):
-                turns.append(turn)
-        share = max(1, min(WINDOWS_PER_TURN, WINDOWS_PER_LOOK // max(1, len(turns))))
+    def _commit_ahead(self, now: Mapping[str, GlobalWatermark]) -> int:
+        """Commit the windows evaluated ahead that have closed; how many. Those that changed are let go of."""
+        ahead = [held.ahead for held in self._held.values() if held.ahead is not None]
+        committed = 0
+        for some in batched([turn for turn in ahead if is_due(turn, now)], MODELS_PER_COMMIT):
+            sound = [turn for turn in some if is_sound(turn, now)]
+            same = self._panes.unchanged([turn.read for turn in sound])
+            kept = [turn for turn, is_same in zip(sound, same, strict=True) if is_same]
+            self._commit(kept)
+            committed += sum(turn.windows for turn in kept)
+            for turn in kept:
+                self._panes.confirm(turn.read)
+                turn.held.wasted = max(0, turn.held.wasted - 1)
+            self._rewind([turn for turn in some if self._is_ahead(turn)])
+        return committed
+
+    def _is_ahead(self, turn: Turn) -> bool:
+        return self._held.get(turn.model) is turn.held and turn.held.ahead is turn
+
+    def _rewind(self, turns: Sequence[Turn]) -> None:
+        """Let go of what was evaluated ahead: the evaluation is again the one that was committed last."""
+        stored = self._store.load_models([turn.model for turn in turns]) if turns else {}
+        taken = []
         for turn in turns:
-            turn.closed = {key: ends[:share] for key, ends in turn.closed.items()}
-        return turns
+            self._panes.drop(turn.read)
+            turn.held.wasted = min(MOST_WASTED, turn.held.wasted + 1)
+            if not turn.held.rewind(stored[turn.model]):
+                taken.append(turn.model)
+        self._reload(taken)
 
-    def _run(
-        self,
-        group: Sequence[Turn],
-        watermarks: Mapping[str, GlobalWatermark],
-        labels: GlobalWatermark | None,
-    ) -> int:
-        """Evaluate and commit a group; how many windows were evaluated, judged or stated for good."""
-        started = time.perf_counter()
-        self._fill_gaps(group, watermarks)
-        reached("read.before")
-        self._panes.read([request for turn in group for request in turn.needs()])
-        reached("read.after")
-        data_ms = {source: each.data_ms for source, each in watermarks.items()}
-        done = 0
-        reached("verdicts.before")
+    def _due(self, now: Mapping[str, GlobalWatermark]) -> list[Turn]:
+        turns, labelled = due(self._held.values(), now)
+        return turns + to_fold(labelled, now_ms=self._clock.monotonic_ms(), every_ms=self.spec.fold_every_ms)
+
+    def _run(self, group: Sequence[Turn], now: Mapping[str, GlobalWatermark]) -> int:
+        """Evaluate and commit a group; how many windows were evaluated, judged or stated with labels."""
+        labels = None if LABELS not in now else slower(now[INFERENCE], now[LABELS])
+        done = self._fold(group, None if labels is None else labels.ms)
+        group = [turn for turn in group if self._held.get(turn.model) is turn.held]
+        self._evaluate(group, now, {source: each.data_ms for source, each in now.items()})
         for turn in group:
-            turn.evaluate(data_ms)
-            done += turn.windows + self._finish(turn, labels)
-        reached("verdicts.after")
+            done += turn.windows + turn.finish(labels, WINDOWS_PER_TURN)
         self._commit([turn for turn in group if turn.changed])
-        self._measured(group, time.perf_counter() - started)
         return done
 
-    def _fill_gaps(self, group: Sequence[Turn], watermarks: Mapping[str, GlobalWatermark]) -> None:
+    def _fold(self, group: Sequence[Turn], labels_ms: int | None) -> int:
+        """Fold labels that were joined since, and state their windows again; the number of windows stated."""
+        labelled = {turn.model: turn.held for turn in group if turn.held.labels is not None}
+        waiting = self._store.joins.waiting(list(labelled)) if labelled else set()
+        turns, stated = [], 0
+        for model, held in labelled.items():
+            held.folded_ms = self._clock.monotonic_ms()
+            if model not in waiting or held.labels is None:
+                continue
+            folded = held.labels.fold(held.evaluation, labels_ms)
+            if folded is not None:
+                turns.append(Turn(held, steps=[(folded.records, [])], outcomes=folded.commit))
+                stated += len(folded.records) + folded.more
+        self._commit(turns)
+        return stated
+
+    def _evaluate(
+        self,
+        group: Sequence[Turn],
+        now: Mapping[str, GlobalWatermark],
+        data_ms: Mapping[str, int | None],
+    ) -> None:
+        """Steps 1 and 2: read the panes of a group of models, evaluate their windows."""
+        closed_ms = {source: each.ms for source, each in now.items()}
+        self._fill_gaps(group, closed_ms)
+        reached("read.before")
+        self._panes.read([request for turn in group for request in turn.needs()], closed_ms)
+        reached("read.after")
+        reached("verdicts.before")
+        for turn in group:
+            started = time.perf_counter()
+            turn.evaluate(data_ms)
+            turn.seconds = time.perf_counter() - started
+        reached("verdicts.after")
+
+    def _fill_gaps(self, group: Sequence[Turn], closed_ms: Mapping[str, int | None]) -> None:
         """Look for panes before and between closed windows whose notice is still under way.
 
         Clocks are read at once, notices travel through Kafka: without this look a sparse pane could be heard
         of after its window's turn.
         """
         gaps = [(turn, request) for turn in group for request in turn.gaps()]
-        self._panes.read([request for _, request in gaps])
+        self._panes.read([request for _, request in gaps], closed_ms)
         for turn, request in gaps:
+            turn.read.append(request)
             found = [start for start, counts in request.counts.items() if counts.n]
             for start in found:
                 turn.held.take(request.key, start)
             if found:
-                ends = turn.held.open[request.key].closed_by(watermarks[request.key.source].ms)
+                up_to = turn.closed[request.key][-1]
+                ends = turn.held.open[request.key].up_to(up_to)
                 turn.closed[request.key] = ends[:WINDOWS_PER_TURN]
 
-    def _fold(self, labels: GlobalWatermark | None, beat: Callable[[], None]) -> int:
-        """Fold labels that were joined since, and state their windows again; the number of windows stated."""
-        labels_ms = None if labels is None else labels.ms
-        joined = [held for held in self._held.values() if held.labels is not None]
-        waiting = self._store.joins.waiting([held.plan.model for held in joined])
-        stated = 0
-        for some in batched([held for held in joined if held.plan.model in waiting], MODELS_PER_FOLD):
-            beat()
-            turns = []
-            for held in some:
-                folded = None if held.labels is None else held.labels.fold(held.evaluation, labels_ms)
-                if folded is not None:
-                    turn = Turn(held, outcomes=folded.commit)
-                    turn.add(folded.records, [])
-                    turns.append(turn)
-                    stated += len(folded.records) + folded.more
-            self._commit(turns)
-        return stated
-
-    def _finish(self, turn: Turn, labels: GlobalWatermark | None) -> int:
-        """Judge slices by their labels, and state windows for the last time; the number of both."""
-        held = turn.held
-        if held.labels is None:
-            return 0
-        labels_ms = None if labels is None else labels.ms
-        judged, alerts = held.labels.judgements(held.evaluation, labels_ms, WINDOWS_PER_TURN)
-        records = held.labels.finals(held.evaluation, labels, WINDOWS_PER_TURN)
-        if judged or records:
-            turn.add(records, alerts)
-        return judged + len(records)
-
     def _commit(self, turns: Sequence[Turn]) -> None:
-        """One script a model, one round trip; models that another evaluator has committed are read again."""
-        commits = [turn.commit(self.spec.metrics_topic, self.spec.alerts) for turn in turns]
-        if not commits:
-            return
-        refused = []
-        reached("decide.before")
-        outcomes = self._store.decide_all(commits)
-        reached("decide.after")
-        reached("publish.before")
-        for turn, commit, outcome in zip(turns, commits, outcomes, strict=True):
-            if isinstance(outcome, Conflict):
-                log.warning('another evaluator was first, reloading reason="%s"', outcome)
-                refused.append(turn.model)
-                continue
-            turn.held.revision = outcome
-            turn.held.drain.send(commit.messages)
-            turn.landed()
-            self._show(turn)
-        reached("publish.after")
-        self._sink.poll()
-        for model in refused:
+        self._reload(self._commits.commit(turns))
+
+    def _reload(self, models: Sequence[str]) -> None:
+        for model in models:
             del self._held[model]
-        self._load(refused)
+        self._load(models)
 
-    def _show(self, turn: Turn) -> None:
-        for record in turn.records:
-            self._metrics.observe_window(msgspec.structs.asdict(record))
-        for alert in turn.alerts:
-            self._metrics.alert(alert.kind, alert.status)
-        incidents = turn.held.evaluation.open_incidents()
-        self._metrics.incidents(turn.model, Counter((each.kind, each.severity) for _, each in incidents))
-
-    def _measured(self, group: Sequence[Turn], seconds: float) -> None:
-        now_ms, windows = self._clock.now_ms(), sum(turn.windows for turn in group)
-        for turn in group:
-            for end_ms in (end for ends in turn.closed.values() for end in ends):
-                delay_ms = now_ms - turn.held.plan.windows.closes_at(end_ms)
-                self._metrics.evaluated(seconds=seconds / windows, close_delay_seconds=delay_ms / 1000)
-
-    def _retire(self, watermarks: Mapping[str, GlobalWatermark]) -> None:
+    def _retire(self, now: Mapping[str, GlobalWatermark]) -> None:
         """Panes whose windows can no longer be restated expire; never one whose window waits for its turn."""
         over: dict[str, list[PaneKey]] = {}
         for held in self._held.values():
             for key, panes in held.panes.items():
-                watermark = watermarks[key.source]
-                starts = panes.over_by(watermark.data_ms)
-                if not starts or held.restate[key] or held.open[key].closed_by(watermark.ms):
+                starts = panes.over_by(now[key.source].data_ms)
+                if not starts or held.restate[key] or held.open[key].closed_by(now[key.source].ms):
                     continue
                 over.setdefault(key.source, []).extend(pane_key(held.plan, key, start) for start in starts)
                 panes.discard(starts)
         self._panes.retire(over)
 
-    # ---- publishing
-
-    def publish(self) -> int:
-        """Serve delivery reports, trim what is acknowledged; how many messages still wait."""
-        self._sink.poll()
-        waiting = 0
-        delivered: dict[str, int] = {}
-        for model, held in self._held.items():
-            held.drain.retry()
-            waiting += len(held.drain)
-            if held.drain.delivered_to is not None and held.drain.delivered_to != held.trimmed_to:
-                delivered[model] = held.trimmed_to = held.drain.delivered_to
-        if delivered:
-            reached("trim.before")
-            self._store.trim_outboxes(delivered)
-            reached("trim.after")
-        self._metrics.outbox("models", waiting)
-        return waiting
-
     def close(self) -> None:
-        """Wait for the messages under way and trim what was acknowledged; the rest stays in its outbox."""
-        self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
-        self.publish()
-
-
-def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """``items`` in order, at most ``size`` at a time."""
-    return (items[at : at + size] for at in range(0, len(items), size))
+        """Wait for the messages under way; what is not acknowledged stays in its outbox."""
+        self._commits.close(self._held.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stream.errors import CorruptState
 from stream.evaluate import ModelEvaluation
@@ -16,6 +17,9 @@ from stream.sinks import OutboxDrain, Sink
 from stream.store import Sequenced, StoredModel
 from stream.windows import LivePanes, OpenWindows
 
+if TYPE_CHECKING:
+    from stream.turn import Turn
+
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +28,10 @@ class HeldModel:
     """A model that this evaluator owns.
 
     ``revision`` is that of the state it was loaded from or last committed. ``labels`` folds its labels; None
-    where there are none. ``trimmed_to`` is the last message taken off the stored outbox.
+    where there are none. ``trimmed_to`` is the last message taken off the stored outbox. ``ahead`` is what
+    was evaluated ahead and not committed: while there is any, ``evaluation`` is ahead of the store.
+    ``wasted`` tells how seldom that is worth it, ``folded_ms`` when its labels were looked at, by the
+    monotonic clock.
     """
 
     plan: ModelPlan
@@ -36,6 +43,9 @@ class HeldModel:
     restate: dict[SeriesKey, set[int]] = field(default_factory=dict)
     panes: dict[SeriesKey, LivePanes] = field(default_factory=dict)
     trimmed_to: int | None = None
+    ahead: Turn | None = None
+    wasted: int = 0
+    folded_ms: int = 0
 
     @classmethod
     def of(cls, plan: ModelPlan, stored: StoredModel, joins: JoinStore, sink: Sink) -> HeldModel:
@@ -57,6 +67,17 @@ class HeldModel:
                 self.restate[key].add(end_ms)
             else:
                 self.open[key].add(end_ms)
+
+    def rewind(self, stored: StoredModel) -> bool:
+        """Forget what was evaluated ahead; False when another evaluator has committed meanwhile."""
+        if stored.revision != self.revision:
+            return False
+        self.ahead, self.evaluation = None, restored(self.plan, stored)
+        for key, late in self.restate.items():
+            for end_ms in [end for end in late if not self.evaluation.is_evaluated(key, end)]:
+                late.discard(end_ms)
+                self.open[key].add(end_ms)
+        return True
 
     def numbered(self, messages: Sequence[Message]) -> list[Sequenced]:
         """Give messages the next numbers of the model's outbox, and the state the last of them."""

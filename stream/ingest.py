@@ -160,7 +160,8 @@ class Ingest:
             batches = split(self.assignment, records, list(self._sources))
             self._batch = batch_for(self.spec.batch, max(map(self._count, batches), default=0))
         now = monotonic_ms()
-        if self._uncommitted >= self.spec.flush_events or now >= self._next_flush_ms:
+        flush_ms = self._committer.flush_by(self._next_flush_ms, self._last_commit_ms)
+        if self._uncommitted >= self.spec.flush_events or now >= flush_ms:
             self.commit()
         if now >= self._next_beat_ms:
             self._next_beat_ms = now + self.spec.beat_interval_ms

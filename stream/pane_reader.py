@@ -101,8 +101,11 @@ class PaneReader:
         """Every pane that is not retired."""
         return self._store.open_panes(self._topics[source], self._declared(source))
 
-    def read(self, requests: Iterable[PaneRequest]) -> None:
-        """Fill ``requests``, with one round trip a source."""
+    def read(self, requests: Iterable[PaneRequest], closed_ms: Mapping[str, int | None]) -> None:
+        """Fill ``requests``, with one round trip a source.
+
+        Kept is what belongs to windows closed by the watermark of its source, ``closed_ms``.
+        """
         wanted: dict[str, list[tuple[PaneRequest, PaneKey]]] = defaultdict(list)
         for request in requests:
             request.gaps = self._gaps.get(request.key.source, ())
@@ -121,22 +124,26 @@ class PaneReader:
                 request.heads[key.start_ms] = _head(parts)
                 if damaged:
                     request.damaged.add(key.start_ms)
-                elif counts.n and request.plan.windows.size_ms > request.plan.windows.slide_ms:
-                    self._keep((source, key), counts)
+                elif _closes_at(request, key.start_ms) <= (closed_ms.get(source) or 0):
+                    self._keep(request, key, counts)
 
-    def unchanged(self, requests: Sequence[PaneRequest]) -> list[bool]:
-        """Whether the panes that a request has read are stored as they were then."""
+    def unchanged(self, read: Sequence[Sequence[PaneRequest]]) -> list[bool]:
+        """For each of ``read``, whether all panes that its requests read are stored as they were then.
+
+        They are not if records of their source have been lost since.
+        """
         by_source: dict[str, list[PaneKey]] = defaultdict(list)
-        for request in requests:
+        for request in (request for requests in read for request in requests):
             keys = by_source[request.key.source]
             keys += [pane_key(request.plan, request.key, start) for start in request.heads]
-        heads = {
-            source: map(_head, self._stored(source, keys)) for source, keys in by_source.items()
-        }  # in the order of the requests
-        return [
-            [next(heads[request.key.source]) for _ in request.heads] == list(request.heads.values())
-            for request in requests
-        ]
+        heads = {source: map(_head, self._stored(source, keys)) for source, keys in by_source.items()}
+
+        def is_same(request: PaneRequest) -> bool:
+            now = [next(heads[request.key.source]) for _ in request.heads]
+            no_gap = request.gaps == self._gaps.get(request.key.source, ())
+            return no_gap and now == list(request.heads.values())
+
+        return [min([is_same(request) for request in requests], default=True) for requests in read]
 
     def _stored(self, source: str, keys: Sequence[PaneKey]) -> list[list[bytes]]:
         return self._store.stored_panes(self._topics[source], self._partitions[source], keys)
@@ -147,12 +154,29 @@ class PaneReader:
         if counts is not None:
             self._kept_bytes -= _size(counts)
 
+    def drop(self, requests: Iterable[PaneRequest]) -> None:
+        """Read again what these have read."""
+        for request in requests:
+            for start in request.heads:
+                self.changed(request.key.source, pane_key(request.plan, request.key, start))
+
     def forget(self) -> None:
         """Read every pane again."""
         self._kept.clear()
         self._kept_bytes = 0
 
-    def _keep(self, place: Place, counts: Counts) -> None:
+    def confirm(self, requests: Iterable[PaneRequest]) -> None:
+        """Keep what was read before its windows closed: they have, and it is :meth:`unchanged`."""
+        for request in requests:
+            for start in request.heads:
+                key = pane_key(request.plan, request.key, start)
+                if (request.key.source, key) not in self._kept and start not in request.damaged:
+                    self._keep(request, key, request.counts[start])
+
+    def _keep(self, request: PaneRequest, key: PaneKey, counts: Counts) -> None:
+        if not counts.n or request.plan.windows.size_ms == request.plan.windows.slide_ms:
+            return  # no other window asks for it
+        place = (request.key.source, key)
         counts.cells.setflags(write=False)  # all windows share it
         self._kept[place] = counts
         self._kept_bytes += _size(counts)
@@ -166,6 +190,12 @@ class PaneReader:
             self._store.retire_panes(self._topics[source], self._partitions[source], keys)
             for key in keys:
                 self.changed(source, key)
+
+
+def _closes_at(request: PaneRequest, start_ms: int) -> int:
+    """The watermark from which every change of a pane is announced."""
+    windows = request.plan.windows
+    return windows.closes_at(start_ms + windows.slide_ms)
 
 
 def _head(parts: Iterable[bytes]) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from stream.alerts import Alert, AlertRoute
 from stream.held_model import HeldModel
@@ -13,7 +14,9 @@ from stream.pane_reader import PaneRequest
 from stream.records import WindowRecord
 from stream.series import INFERENCE, SeriesKey
 from stream.store import ModelCommit
+from stream.watermarks import GlobalWatermark
 
+Item = TypeVar("Item")
 Step = tuple[Sequence[WindowRecord], Sequence[Alert]]
 GAP_PANES = 16
 """How far back a pane is looked for whose notice is late."""
@@ -23,8 +26,9 @@ GAP_PANES = 16
 class Turn:
     """Windows of one model to evaluate, and to state again, by series; their ends in order.
 
-    ``steps`` are the records and alerts that came of it, in the order in which they are published;
-    ``changed`` tells whether there is anything to commit.
+    ``steps`` are the records and alerts that came of it, in the order in which they are published; ``read``
+    is all that was read for it, ``seconds`` how long its evaluation took, ``landed_ms`` when it was
+    committed.
     """
 
     held: HeldModel
@@ -32,8 +36,16 @@ class Turn:
     restated: dict[SeriesKey, list[int]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     requests: dict[SeriesKey, PaneRequest] = field(default_factory=dict)
+    read: list[PaneRequest] = field(default_factory=list)
+    seconds: float = 0.0
+    landed_ms: int = 0
+    messages: list[Message] = field(default_factory=list)
     outcomes: OutcomeCommit | None = None
-    changed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self.steps) or self.outcomes is not None
 
     @property
     def model(self) -> str:
@@ -90,9 +102,10 @@ class Turn:
             ends = [*self.closed.get(key, ()), *self.restated.get(key, ())]
             starts = {start for end in ends for start in spec.panes_of_window(end)}
             self.requests[key] = PaneRequest(self.held.plan, key, sorted(starts))
+        self.read += self.requests.values()
         return self.requests.values()
 
-    def evaluate(self, data_ms: dict[str, int | None]) -> None:
+    def evaluate(self, data_ms: Mapping[str, int | None]) -> None:
         """Evaluate the closed windows, oldest first; then state again what late events have changed.
 
         ``data_ms`` are the watermarks, by source, that events alone carried.
@@ -115,27 +128,38 @@ class Turn:
             record, caused = held.evaluation.evaluate(key, window, outcomes.get(end_ms))
             records.append(record)
             alerts += caused
-        self.add(records, alerts)
+        self.steps.append((records, alerts))
 
     def _restate(self, key: SeriesKey, ends: Sequence[int]) -> None:
         request, evaluation = self.requests[key], self.held.evaluation
         windows = (request.window(end_ms, data_ms=None) for end_ms in ends)
         records = [record for window in windows if (record := evaluation.restate(key, window)) is not None]
         if records:
-            self.add(records, [])
+            self.steps.append((records, []))
 
-    def add(self, records: Sequence[WindowRecord], alerts: Sequence[Alert]) -> None:
-        """Add what is to be committed and published."""
-        self.steps.append((records, alerts))
-        self.changed = True
+    def finish(self, labels: GlobalWatermark | None, limit: int) -> int:
+        """Judge slices by their labels, and state windows for the last time; the number of both."""
+        held = self.held
+        if held.labels is None:
+            return 0
+        labels_ms = None if labels is None else labels.ms
+        judged, alerts = held.labels.judgements(held.evaluation, labels_ms, limit)
+        records = held.labels.finals(held.evaluation, labels, limit)
+        if judged or records:
+            self.steps.append((records, alerts))
+        return judged + len(records)
+
+    def encode(self, metrics_topic: str, route: AlertRoute) -> None:
+        """Make the messages; :meth:`commit` does it too."""
+        for records, alerts in self.steps:
+            self.messages += [record.to_message(metrics_topic) for record in records]
+            self.messages += [alert.to_message(route) for alert in alerts]
 
     def commit(self, metrics_topic: str, route: AlertRoute) -> ModelCommit:
         """The commit of the model: its messages are numbered by it, so it is made once."""
-        messages: list[Message] = []
-        for records, alerts in self.steps:
-            messages += [record.to_message(metrics_topic) for record in records]
-            messages += [alert.to_message(route) for alert in alerts]
-        numbered, evaluation = self.held.numbered(messages), self.held.evaluation
+        if not self.messages:
+            self.encode(metrics_topic, route)
+        numbered, evaluation = self.held.numbered(self.messages), self.held.evaluation
         return ModelCommit(
             model=self.model,
             revision=self.held.revision,
@@ -151,6 +175,7 @@ class Turn:
             self.held.open[key].discard(ends)
         for key, ends in self.restated.items():
             self.held.restate[key].difference_update(ends)
+        self.held.ahead = None
 
 
 def grouped(turns: Iterable[Turn], *, windows: int, panes: int) -> Iterator[list[Turn]]:
@@ -166,3 +191,8 @@ def grouped(turns: Iterable[Turn], *, windows: int, panes: int) -> Iterator[list
         n_panes += turn.panes
     if group:
         yield group
+
+
+def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """``items`` in order, at most ``size`` at a time."""
+    return (items[at : at + size] for at in range(0, len(items), size))

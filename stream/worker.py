@@ -66,6 +66,7 @@ Stage = Literal["ingest", "evaluate"]
 STALE_S = 60.0
 REDIS_TIMEOUT_S = 10.0
 GC_THRESHOLD = 100_000
+FOLD_EVERY_MS = 1_000
 
 
 @dataclass
@@ -307,6 +308,8 @@ class Worker:
                 sources=topics_by_source(self.settings),
                 metrics_topic=self.settings.topics.metrics,
                 alerts=self._route(),
+                out_of_orderness_ms=self.settings.time.out_of_orderness_ms,
+                fold_every_ms=FOLD_EVERY_MS,
             ),
             model_plans(self.settings, self.references),
             store=self._store(),
