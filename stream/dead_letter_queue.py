@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 30.0
 MOST_FLYING, MOST_BYTES = 20_000, 64 * 2**20
 """Letters under way at a time: with more the queue of the client could fill, which then waits for room."""
+MOST_WAITING = 10_000
+PATIENCE_S = 5.0
 WAIT_S = 0.05
 
 
@@ -46,10 +48,18 @@ class DeadLetterQueue:
         return len(self._flying) + len(self._waiting) + len(self._refused)
 
     def send(self, letters: Iterable[Message]) -> None:
-        """Take letters; never waits and raises nothing: that is for :meth:`confirm`."""
+        """Take letters; raises nothing, that is for :meth:`confirm`.
+
+        Waits up to :data:`PATIENCE_S` while Kafka takes them more slowly than they come, which bounds what is
+        held here.
+        """
         self._waiting += letters
         self._launch()
         self._sink.poll()
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self._waiting) > MOST_WAITING and time.monotonic() < deadline:
+            self._sink.wait(WAIT_S)
+            self._launch()
 
     def confirm(self) -> None:
         """Wait until every letter is acknowledged.
