@@ -94,7 +94,7 @@ class Forgetter:
 
     def acts(self, model: str) -> list[dict[str, int]]:
         """What was forgotten when, the newest first."""
-        stored = cast("list[bytes]", self._client.lrange(audit_key(self._prefix, model), 0, -1))
+        stored = cast("list[bytes]", self._client.lrange(ModelKeys(self._prefix, model).forgettings, 0, -1))
         return [json.loads(line) for line in stored]
 
     def _now_ms(self) -> int:
@@ -103,7 +103,7 @@ class Forgetter:
 
     def _keep_out(self, model: str, keys: Sequence[bytes], now_ms: int) -> int:
         """Keep ids out; how many ids were already. What has expired is let go of."""
-        name = forgotten_key(self._prefix, model)
+        name = ModelKeys(self._prefix, model).forgotten
         until_ms = now_ms + self._remember_ms
         with self._client.pipeline() as pipe:
             pipe.zremrangebyscore(name, "-inf", now_ms)
@@ -143,18 +143,8 @@ class Forgetter:
 
     def _note(self, found: Forgotten, now_ms: int) -> None:
         act = {"at_ms": now_ms, "ids": found.ids, "predictions": found.predictions, "labels": found.labels}
-        name = audit_key(self._prefix, found.model)
+        name = ModelKeys(self._prefix, found.model).forgettings
         with self._client.pipeline() as pipe:
             pipe.lpush(name, json.dumps(act))
             pipe.ltrim(name, 0, MOST_ACTS - 1)
             pipe.execute()
-
-
-def forgotten_key(prefix: str, model: str) -> str:
-    """Sorted set with a TTL: hashes of forgotten ids by the time until which they are kept out."""
-    return f"{ModelKeys(prefix, model).stem}forgotten"
-
-
-def audit_key(prefix: str, model: str) -> str:
-    """List: acts of forgetting, the newest first, at most :data:`MOST_ACTS`."""
-    return f"{ModelKeys(prefix, model).stem}forgettings"

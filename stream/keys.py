@@ -136,6 +136,16 @@ class ModelKeys:
         """String with a TTL: the worker that learns references of the model now."""
         return f"{self.stem}learner"
 
+    @property
+    def forgotten(self) -> str:
+        """Sorted set with a TTL: hashes of forgotten ids by the time until which they are kept out."""
+        return f"{self.stem}forgotten"
+
+    @property
+    def forgettings(self) -> str:
+        """List: acts of forgetting, the newest first."""
+        return f"{self.stem}forgettings"
+
     def outcome(self, start_ms: int) -> str:
         """String: packed outcomes of the predictions of one pane."""
         return f"{self.stem}outcome:{start_ms}"

@@ -221,6 +221,10 @@ def test_a_worker_counts_and_judges_by_every_way_in_with_no_more_rights_than_the
         "1d",
     )
     assert_kept_as_promised(pipelines["scram"])
+    exposition = workers["scram"].get("/metrics")[1]
+    assert 'model="m"' in exposition
+    assert "nobody" not in exposition  # a name that events bring, not the configuration
+    assert "planted" not in exposition
     for how, worker in workers.items():
         assert worker.stop(signal.SIGTERM) == 0, worker.log
         assert "planted" not in worker.log
