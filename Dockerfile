@@ -2,16 +2,21 @@
 FROM python:3.12.12-slim-bookworm AS build
 
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+# For the compiled decoder: Debian's newer Rust, which is kept for building browsers.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends cargo-web gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 
 # Dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project
+COPY native native
+RUN uv sync --locked --no-dev --extra native --no-install-project
 COPY README.md LICENSE ./
 COPY detectors detectors
 COPY stream stream
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra native --no-editable
 
 FROM python:3.12.12-slim-bookworm
 

@@ -5,6 +5,7 @@
 # make soak      20 minutes at 20,000 events/s with a fault every 15 s; SOAK_MINUTES, SOAK_RATE, SOAK_FAULT_EVERY
 # make check     format, lint, types, import directions, what must not be in the code
 # make audit     bill of materials and known vulnerabilities of what is installed
+# make fuzz      ten million mutated records through the compiled decoder; ARGS="--records 1000000 --seed 7"
 # make format    mend what can be mended by a machine
 # make clean     remove what the above made
 
@@ -43,10 +44,14 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@.ci/native-check
 	@$(BIN)/bandit --quiet --configfile .bandit.yml --recursive stream detectors
 
 audit: $(INSTALLED)
 	@.ci/audit
+
+fuzz: $(NATIVE)
+	@$(BIN)/python -m tests.stream.fuzz_decoder $(ARGS)
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix-only .

@@ -165,7 +165,8 @@ def test_an_unexpected_error_shows_its_traceback_and_ends_with_1(
 
 def test_version_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version", "--output", "json"]) == 0
-    assert {"driftstream", "python", "confluent-kafka", "decoder"} <= json.loads(capsys.readouterr().out).keys()
+    parts = json.loads(capsys.readouterr().out)
+    assert {"driftstream", "python", "confluent-kafka", "decoder"} <= parts.keys()
 
 
 def test_help_imports_nothing_heavy() -> None:

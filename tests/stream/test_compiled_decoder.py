@@ -15,6 +15,7 @@ from detectors.reference import Reference
 from stream.codec import Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
 from stream.codec.engine import chosen
 from tests.stream.decoders import same_batch
+from tests.stream.fuzz_decoder import fuzz
 from tests.stream.test_codec_fuzz import BATCHES, CONFLICTING, DECLARED, LIMITS, REFERENCES, TS, VALID
 
 if os.environ.get("REQUIRE_SERVICES") == "1":
@@ -60,7 +61,7 @@ def same(values: list[bytes | None]) -> None:
 
 
 @given(BATCHES)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_batches_are_the_same(values: list[bytes | None]) -> None:
     same(values)
 
@@ -177,6 +178,12 @@ def test_what_both_take_is_not_left_to_python() -> None:
     values = [json.dumps(event).encode() for event in events]
     assert scanner.scan(values, [TS] * len(values)).left == []
     assert scanner.scan([None, b"", b"{", values[0][:-1], values[0]], [TS] * 5).left == [0, 1, 2, 3]
+
+
+def test_mutated_records_mean_the_same() -> None:
+    """As ``make fuzz``, which takes millions of them."""
+    print(f"TEST_SEED={SEED}")
+    assert fuzz(PAIRS, records=24_000, seed=SEED) == 2_000
 
 
 def test_keys_do_not_depend_on_the_decoder() -> None:
