@@ -87,7 +87,9 @@ def sources_of(
         LABELS: partial(JsonLabelDecoder, engine=settings.ingest.decoder),
     }
     if privacy.needs_values(references.values()):
-        decoders[INFERENCE] = partial(PrivateInferenceDecoder, privacy=privacy)
+        decoders[INFERENCE] = partial(
+            PrivateInferenceDecoder, privacy=privacy, engine=settings.ingest.decoder
+        )
     return [
         Source(
             topic,

@@ -1,7 +1,7 @@
 """The decoder of topics with fields whose values must not be kept as they are (:mod:`stream.privacy`).
 
-Decodes in Python: a category is looked up by the name that stands for it, so the table that the compiled
-decoder works from cannot be made. Topics without such fields never come here.
+Where names stand for categories it decodes in Python: a category is looked up by its name, so the table that
+the compiled decoder works from cannot be made. Topics without such fields never come here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream.codec.attributes import Declared
 from stream.codec.batch import Batch, Block
-from stream.codec.batches import BatchDecoder
+from stream.codec.engine import Engine, make_decoder
 from stream.codec.layout import ModelLayout, layouts
 from stream.codec.limits import Limits
 from stream.codec.structs import INFERENCE
@@ -43,12 +43,14 @@ class PrivateInferenceDecoder:
         limits: Limits,
         declared: Mapping[str, Declared],
         privacy: FieldPrivacy,
+        engine: Engine = "auto",
     ) -> None:
         found = layouts(references, declared, INFERENCE, "inference", limits.string_bytes)
-        for layout in found.values():
-            _veil(layout, privacy)
+        veiled = [_veil(layout, privacy) for layout in found.values()]
         configured = frozenset(model for model, _ in references)
-        self._decoder = BatchDecoder(found, INFERENCE, limits, configured=configured)
+        self._decoder = make_decoder(
+            found, INFERENCE, limits, configured=configured, engine="python" if any(veiled) else engine
+        )
         self._widths = {name: rule.width for name, rule in privacy.rules.items() if rule.kind == "bucket"}
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
@@ -65,8 +67,9 @@ class PrivateInferenceDecoder:
         return replace(block, columns={**block.columns, **changed}) if changed else block
 
 
-def _veil(layout: ModelLayout, privacy: FieldPrivacy) -> None:
-    """Have the categories of ruled columns found by the names that stand for them, and by nothing else."""
+def _veil(layout: ModelLayout, privacy: FieldPrivacy) -> bool:
+    """Have categories of ruled columns found by their names and by nothing else; whether there are any."""
+    veiled = False
     for version in layout.versions.values():
         for column in version.columns:
             if column.source != "feature" or column.kind == "numeric" or column.name not in privacy.rules:
@@ -75,3 +78,5 @@ def _veil(layout: ModelLayout, privacy: FieldPrivacy) -> None:
             codes.veil = privacy.code(layout.model, column.name, dict(codes))
             for key in [key for key in codes if key is not None and key is not INVALID_CATEGORY]:
                 del codes[key]
+            veiled = True
+    return veiled

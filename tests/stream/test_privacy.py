@@ -12,7 +12,7 @@ import pytest
 
 from detectors import Reference
 from stream.cli import main
-from stream.codec import JsonInferenceDecoder, Limits
+from stream.codec import Engine, JsonInferenceDecoder, Limits
 from stream.codec.private import PrivateInferenceDecoder
 from stream.errors import ConfigError
 from stream.learning.reference_building import EventColumns, build_named
@@ -108,6 +108,14 @@ def test_live_events_fall_into_the_cells_that_they_were_built_from() -> None:
         )
         assert mine[mine > 0].tolist() == theirs[theirs > 0].tolist(), name
     assert np.array_equal(cells, reference.counts.cells)
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_buckets_need_no_names_and_any_decoder_will_do(engine: Engine) -> None:
+    rules, given = privacy(income="bucket 1000"), values()
+    reference = built(rules, names=("income", "age", "zip"))
+    decoder = PrivateInferenceDecoder({("m", "1"): reference}, Limits(), {}, privacy=rules, engine=engine)
+    assert np.array_equal(counted(reference, decoder, events(given)), reference.counts.cells)
 
 
 def test_new_missing_and_wrong_values_are_told_apart_and_a_name_is_no_way_in() -> None:
