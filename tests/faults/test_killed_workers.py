@@ -48,6 +48,7 @@ def test_killed_at_random_moments(make_scene: MakeScene, table: Table, seed: int
     table(scene.settle("1 worker killed"))
 
 
+@pytest.mark.faults
 def test_asked_to_stop_under_load(make_scene: MakeScene, table: Table) -> None:
     """Fault 3: SIGTERM ends it in time with everything committed, and the group is left at once."""
     scene = make_scene({"per_slice": 3_000}, **GROUP)

@@ -46,6 +46,7 @@ def rewrite(scene: Scene) -> None:
         )
 
 
+@pytest.mark.faults
 def test_killed_and_restarted(make_scene: MakeScene, table: Table, seed: int) -> None:
     """Fault 10."""
     scene, moments = make_scene({"poison": 0.01}), random.Random(seed)
@@ -87,6 +88,7 @@ def test_loses_the_tail_of_its_file(make_scene: MakeScene, table: Table, seed: i
     table(scene.settle("11 append-only file cut"))
 
 
+@pytest.mark.faults
 def test_fails_over_to_a_replica_that_is_behind(
     make_scene: MakeScene, table: Table, redis_binary: str
 ) -> None:
@@ -158,6 +160,7 @@ def test_replies_that_are_lost(make_scene: MakeScene, table: Table, seed: int) -
     table(scene.settle("14 replies lost"))
 
 
+@pytest.mark.faults
 def test_connections_that_are_reset(make_scene: MakeScene, table: Table) -> None:
     """Fault 15: every 9th reply resets its connection instead."""
     scene = make_scene()
@@ -172,6 +175,7 @@ def test_connections_that_are_reset(make_scene: MakeScene, table: Table) -> None
     table(scene.settle("15 connections reset"))
 
 
+@pytest.mark.faults
 def test_out_of_memory(make_scene: MakeScene, table: Table) -> None:
     """Fault 16: writes are refused whole; the intake pauses and goes on when there is room."""
     scene = make_scene()
@@ -203,6 +207,7 @@ def test_emptied(make_scene: MakeScene, table: Table) -> None:
     table(scene.settle("18 Redis emptied"))
 
 
+@pytest.mark.faults
 def test_emptied_while_nothing_comes(make_scene: MakeScene, table: Table) -> None:
     """Fault 18, with no traffic that would make a commit fail: it is noticed all the same."""
     scene = make_scene()
