@@ -56,12 +56,12 @@ def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator
     has_score = ~np.isnan(rows.score)
     blocks = rows.ts_ms // span_ms
     shapes = blocks * 4 + is_code * 2 + has_score
-    for shape in np.unique(shapes).tolist():
-        chosen = np.flatnonzero(shapes == shape)
+    for shape, chosen in _by_shape(shapes):
         block, coded, scored = shape // 4, bool(shape & 2), bool(shape & 1)
         layout = _prediction_layout(coded=coded, scored=scored)
-        packed = np.empty(len(chosen), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
-        packed["key"] = rows.key[chosen]
+        key = rows.key[chosen]
+        packed = np.empty(len(key), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
+        packed["key"] = key
         packed["tag"] = np.dtype(layout).itemsize
         packed["offset"] = rows.ts_ms[chosen] - block * span_ms
         packed["stratum"] = rows.stratum[chosen]
@@ -69,6 +69,18 @@ def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator
         if scored:
             packed["score"] = rows.score[chosen]
         yield from _sections("p", block, packed, limit)
+
+
+def _by_shape(shapes: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp] | slice]]:
+    """Each shape that there is, and its rows; mostly there is one."""
+    if not len(shapes):
+        return
+    lowest = int(shapes.min())
+    if lowest == int(shapes.max()):
+        yield lowest, slice(None)
+        return
+    for shape in np.unique(shapes).tolist():
+        yield shape, np.flatnonzero(shapes == shape)
 
 
 def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
