@@ -28,6 +28,7 @@ POLL_S = 0.1
 TIMEOUT_S = 10.0
 PATIENCE_S = 60.0
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001  # the client's spelling
+_NO_LEADER = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
 _GROUP_ONLY = ("group.instance.id", "group.protocol")
 
 
@@ -88,10 +89,19 @@ class RangeReader:
             raise DependencyError(f"Kafka: no offsets of {topic}: {exc.args[0].str()}") from exc
 
     def _ends(self, topic: str, partition: int) -> tuple[int, int]:
-        ends = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-        if ends is None or OFFSET_INVALID in ends:
-            raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: is its leader up?")
-        return ends
+        deadline = time.monotonic() + TIMEOUT_S
+        at = TopicPartition(topic, partition)
+        while True:
+            try:
+                ends = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S)
+            except KafkaException as exc:  # a leader that is being elected
+                if exc.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
+                continue
+            if ends is None or OFFSET_INVALID in ends:
+                raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: is its leader up?")
+            return ends
 
     def since(self, stretches: Iterable[Stretch], at_ms: int) -> list[Stretch]:
         """Cut off what was recorded before ``at_ms``; a broker that cannot tell leaves them whole."""

@@ -21,6 +21,7 @@ from stream.cli import main
 from stream.dead_letter_queue import DeadLetterQueue
 from stream.dead_letters import dead_letter, header_pairs, shortened
 from stream.dlq.letters import REPLAY_ID
+from stream.dlq.replaying import Replay
 from stream.embedded import EmbeddedKafka
 from stream.learning.kafka_range import RangeReader
 from stream.settings.configuration import Settings, load_settings
@@ -91,8 +92,13 @@ class Place:
         queue.send(letters[cut:])
         queue.confirm()
 
+    def settle(self) -> None:
+        """Wait until Kafka has ended the last transaction: it shows what was committed a moment later."""
+        Replay(self.settings, self.topic, partitions=2)
+
     def replayed(self) -> Counter[str]:
         """How often each letter is back in the input topic, by its id."""
+        self.settle()
         headers = [dict(header_pairs(record.headers() or [])) for record in self.records(self.topic)]
         return Counter((each[REPLAY_ID] or b"").decode() for each in headers if REPLAY_ID in each)
 
@@ -201,6 +207,7 @@ def test_a_replay_killed_beside_its_commit_doubles_and_loses_nothing(
 def test_a_refused_replay_is_a_letter_of_its_own(place: Place, dlq: Callable[..., Any]) -> None:
     place.refuse(2)
     dlq("replay", "--yes")
+    place.settle()
     again = [record for record in place.records(place.topic) if REPLAY_ID in dict(record.headers() or [])]
     queue = DeadLetterQueue(KafkaSink(place.producer))
     queue.send(
@@ -218,6 +225,7 @@ def test_a_purge_is_told_first_and_then_final(
 ) -> None:
     place.refuse(6)
     dlq("replay", f"{place.topic}-0-0", "--yes")
+    place.settle()
     assert dlq("purge", "--older-than", "1h")["purged"] == []
     (cut,) = dlq("purge", "--all")["purged"]
     assert (cut["letters"], cut["unreplayed"]) == (7, 6)  # one letter came twice
