@@ -45,6 +45,7 @@ class Reference:
 
     def __init__(self, content: ReferenceFile) -> None:
         self._content = content
+        self._parts: dict[str, Reference | None] = {}
         self.model = content.model
         self.version = content.version
         self.window_rows = content.window_rows
@@ -132,7 +133,15 @@ class Reference:
         return self.performance is not None
 
     def for_source(self, source: str) -> Reference | None:
-        """Return the part with the columns of ``inference`` or ``labels``; ``None`` without any."""
+        """Return the part with the columns of ``inference`` or ``labels``; ``None`` without any.
+
+        It is made once: decoding, counting and evaluation of a model share it.
+        """
+        if source not in self._parts:
+            self._parts[source] = self._part(source)
+        return self._parts[source]
+
+    def _part(self, source: str) -> Reference | None:
         wanted = SOURCES[source]
         columns = [column for column in self._content.columns if column.role in wanted]
         if len(columns) == len(self._content.columns):
