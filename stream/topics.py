@@ -161,7 +161,7 @@ class KafkaTopics:
     def _on_error(self, error: KafkaError) -> None:
         """Keep each reason once, with its code."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
-            self._reasons[_reason(str(error.str()))] = error.code()
+            self._reasons[reason_of(str(error.str()))] = error.code()
 
     def _hopeless(self) -> bool:
         """Whether a reason so far is one that trying again does not mend."""
@@ -209,10 +209,10 @@ def missing_topics(settings: Settings, existing: Mapping[str, int]) -> list[str]
     return [name for name in settings.topics.needed if name not in existing]
 
 
-def _reason(text: str) -> str:
+def reason_of(text: str) -> str:
     """Shorten ``host/bootstrap: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)``.
 
-    >>> _reason("a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms)")
+    >>> reason_of("a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms)")
     'Connection refused'
     """
     text = re.sub(r" \((after|in state)[^)]*\)", "", text)

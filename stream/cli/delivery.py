@@ -12,6 +12,7 @@ from stream.errors import ConfigError, DependencyError
 from stream.kafka_config import producer_config, validate_kafka
 from stream.row_events import Record, Source
 from stream.settings.configuration import DEFAULT_FILE, load_settings
+from stream.topics import reason_of
 from stream.transport import require_loopback
 
 if TYPE_CHECKING:
@@ -99,8 +100,10 @@ class Delivery:
     """
 
     def __init__(self, target: Target, summary: Summary, *, event_time: bool) -> None:
+        self._reason: str | None = None
         try:
-            self._producer = Producer(_DEFAULTS | dict(target.properties) | _OWNED)
+            config = _DEFAULTS | dict(target.properties) | _OWNED
+            self._producer = Producer({**config, "error_cb": self._on_error})
         except (KafkaException, ValueError) as exc:
             raise ConfigError(f"Kafka client refused its properties: {exc}") from exc
         self._target = target
@@ -127,8 +130,11 @@ class Delivery:
         try:
             found = self._producer.list_topics(topic, timeout=_REACH_S).topics[topic]
         except KafkaException as exc:
+            self._producer.poll(0)
+            reason = self._reason or exc.args[0].str()
             raise DependencyError(
-                f"cannot reach Kafka at {servers}: {exc.args[0].str()}; is it up, and is the address right?"
+                f"cannot reach Kafka at {servers}: {reason}; is it up, and are its address and your "
+                "credentials right?"
             ) from exc
         return None if found.error is None else found.error.str()
 
@@ -164,6 +170,11 @@ class Delivery:
         while self._producer.flush(0.2) and not give_up():
             continue
         self.summary.seconds = round(time.monotonic() - self._began, 3)
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Keep what a broker says, which tells more than that none could be used."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._reason = reason_of(str(error.str()))
 
     def _on_inference(self, error: KafkaError | None, _: Message) -> None:
         if self._refused(error):

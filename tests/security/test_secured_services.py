@@ -284,6 +284,11 @@ def test_what_kafka_does_not_accept_is_told_in_one_line(
     assert said in line
     assert "mend the credentials and certificates under kafka" in line
     assert "planted" not in line
+    if "sasl.password" in changed:
+        rows = tmp_path / "rows.csv"
+        rows.write_text("x\n1\n")
+        emit = ("emit", str(rows), "--model", "m", "--rate", "1", "--config", str(config))
+        assert said in run(capsys, *emit, code=3)
 
 
 @pytest.mark.parametrize(
