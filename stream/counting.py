@@ -147,10 +147,11 @@ class BatchCounter:
         kept = _without(kept, late, "late", rows, deltas)
         if not kept.any():
             return {}
-        _add_total(deltas, "events", rows.at[kept])
-        groups = group_rows(rows, kept, partitions=len(deltas))
+        whole = bool(kept.all())
+        _add_total(deltas, "events", rows.at if whole else rows.at[kept])
+        groups = group_rows(rows, None if whole else kept, partitions=len(deltas))
         self._add_groups(blocks, rows.ends, groups, deltas)
-        return _events_by_model(blocks, rows.block[kept])
+        return _events_by_model(blocks, rows.block if whole else rows.block[kept])
 
     def _add_groups(
         self, blocks: Sequence[Block], ends: Sequence[int], groups: GroupedRows, deltas: list[Delta]

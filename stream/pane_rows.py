@@ -113,20 +113,17 @@ class GroupedRows:
     newest_ms: list[int]
 
 
-def group_rows(rows: BatchRows, kept: NDArray[np.bool_], *, partitions: int) -> GroupedRows:
-    """Group the rows that are ``kept``, one at least, by partition indices in ``[0, partitions)``."""
-    whole = bool(kept.all())
+def group_rows(rows: BatchRows, kept: NDArray[np.bool_] | None, *, partitions: int) -> GroupedRows:
+    """Group the ``kept`` rows (None: all), one at least, by partition indices in ``[0, partitions)``."""
     columns = (rows.block, rows.at, rows.ts_ms, rows.pane)
-    block, at, ts_ms, pane = columns if whole else (column[kept] for column in columns)
+    block, at, ts_ms, pane = columns if kept is None else (column[kept] for column in columns)
     known, at_pane = _numbered(pane, most=_LARGEST // (len(rows.ends) * partitions))
     found, group = _distinct((block * len(known) + at_pane) * partitions + at)
     owner = found // (len(known) * partitions)
-    oldest, newest = np.full(len(found), np.iinfo(np.int64).max), np.full(len(found), -1)
-    np.minimum.at(oldest, group, ts_ms)
-    np.maximum.at(newest, group, ts_ms)
+    oldest, newest = _spans(ts_ms, group, len(found))
     bounds = np.searchsorted(owner, np.arange(len(rows.ends) + 1))
     local = group - bounds[block] if len(rows.ends) > 1 else group
-    if not whole:
+    if kept is not None:
         local, counted = np.full(len(kept), -1), local
         local[kept] = counted
     panes = np.array([known[i] for i in (found // partitions % len(known)).tolist()])
@@ -138,6 +135,19 @@ def group_rows(rows: BatchRows, kept: NDArray[np.bool_], *, partitions: int) -> 
         oldest.tolist(),
         newest.tolist(),
     )
+
+
+def _spans(
+    ts_ms: NDArray[np.int64], group: NDArray[np.intp], groups: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last time of each group; every group has a row."""
+    if (group[1:] >= group[:-1]).all():  # a partition after the other, as they are fetched
+        first = np.searchsorted(group, np.arange(groups))
+        return np.minimum.reduceat(ts_ms, first), np.maximum.reduceat(ts_ms, first)
+    oldest, newest = np.full(groups, np.iinfo(np.int64).max), np.full(groups, -1)
+    np.minimum.at(oldest, group, ts_ms)
+    np.maximum.at(newest, group, ts_ms)
+    return oldest, newest
 
 
 def _numbered(pane: NDArray[np.int64], *, most: int) -> tuple[Sequence[int], NDArray[np.int64]]:

@@ -137,9 +137,11 @@ def _ordered(at: Indices) -> list[tuple[int, Indices | slice]]:
     present = np.flatnonzero(sizes).tolist()
     if len(present) == 1:
         return [(present[0], slice(None))]
+    ends = np.cumsum(sizes)
+    if (at[1:] >= at[:-1]).all():  # a partition after the other, as they are fetched
+        return [(each, slice(ends[each] - sizes[each], ends[each])) for each in present]
     narrow = at.astype(np.uint16) if len(sizes) <= 1 << 16 else at  # sorted by radix, in one pass
     order = np.argsort(narrow, kind="stable")
-    ends = np.cumsum(sizes)
     return [(each, order[ends[each] - sizes[each] : ends[each]]) for each in present]
 
 

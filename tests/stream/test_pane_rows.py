@@ -20,7 +20,7 @@ def rows_of(rows: list[tuple[int, int, int]], slides: list[int]) -> BatchRows:
 
 def test_rows_group_by_partition_and_pane() -> None:
     rows = rows_of([(0, 0, 5), (0, 1, 15), (0, 0, 7), (0, 1, 3), (0, 0, 12)], [10])
-    groups = group_rows(rows, np.ones(5, dtype=bool), partitions=2)
+    groups = group_rows(rows, None, partitions=2)
     named = list(zip(groups.partitions, groups.starts_ms, strict=True))
     assert [named[g] for g in groups.group.tolist()] == [(0, 0), (1, 10), (0, 0), (1, 0), (0, 10)]
     assert dict(zip(named, zip(groups.oldest_ms, groups.newest_ms, strict=True), strict=True)) == {
