@@ -182,6 +182,9 @@ class Distances:
         """
         distances = np.full((len(self.NAMES), len(self._counts)), np.nan)
         counts = sample.astype(np.float64)
+        below = np.abs(self._below - shares(self._values(counts)).cumsum(axis=1))
+        distances[5, self._ordered] = below.max(axis=1, initial=0.0)
+        distances[6, self._ordered] = (below[:, :-1] * self._gaps).sum(axis=1)
         if not rows or not self._rows:
             return distances, shares(counts)
         p, q = self.shares, counts / rows
@@ -200,7 +203,4 @@ class Distances:
         distances[2] = np.sqrt(np.maximum(distances[2] / TWO_LN_TWO, 0.0))
         distances[3] = np.sqrt(distances[3] / 2)
         distances[4] /= 2
-        below = np.abs(self._below - shares(self._values(counts)).cumsum(axis=1))
-        distances[5, self._ordered] = below.max(axis=1, initial=0.0)
-        distances[6, self._ordered] = (below[:, :-1] * self._gaps).sum(axis=1)
         return distances, q
