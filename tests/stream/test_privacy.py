@@ -15,7 +15,9 @@ from stream.cli import main
 from stream.codec import Engine, JsonInferenceDecoder, Limits
 from stream.codec.private import PrivateInferenceDecoder
 from stream.errors import ConfigError
+from stream.learning.building import LearnSpec, learn
 from stream.learning.reference_building import EventColumns, build_named
+from stream.learning.sample import EventSample
 from stream.plans import sources_of
 from stream.privacy import MASKED, NO_RULES, FieldPrivacy, FieldRule, Pseudonyms, bucketed
 from stream.settings.configuration import parse_settings
@@ -93,6 +95,21 @@ def test_a_reference_holds_nothing_that_a_rule_changes() -> None:
     assert all(name is None or name.startswith("#") for name in reference.binning.lookup("zip"))
     plain = FieldPrivacy({}, Pseudonyms({}))
     assert built(plain).to_json() == built(None).to_json()
+
+
+def test_what_is_learned_from_the_stream_is_learned_by_the_rules() -> None:
+    given = values()
+    sample = EventSample(rows=N, slide_ms=60_000)
+    sample.add(np.arange(N, dtype=np.uint64), 1_700_000_000_000 + 1_000 * np.arange(N), events(given))
+    reference = learn(
+        sample,
+        LearnSpec(model="m", version="1", privacy=privacy(), categorical=frozenset({"code", "name"})),
+    )
+    privacy().require({("m", "1"): reference})
+    text = reference.to_json()
+    assert not any(raw in text for raw in ("10115", "example.org", "Ada"))
+    assert "name" not in reference.names
+    assert dict(zip(reference.names, reference.kinds, strict=True))["income"] == "numeric"
 
 
 def test_live_events_fall_into_the_cells_that_they_were_built_from() -> None:
