@@ -29,9 +29,11 @@ from benchmarks.report import machine, print_json, summary
 from benchmarks.services import Services, services
 from benchmarks.usage import Usage
 from benchmarks.workload import Workload, workload
+from stream.codec.engine import chosen
 from stream.errors import DriftstreamError
 
 OURS, LINE = "driftstream worker --only ingest", "straight-line script, same decoder"
+FALLBACK = "the same, ingest.decoder: python"
 OTHER_THREADS = "librdkafka and other threads"
 QUICK_EVENTS = 20_000
 
@@ -60,6 +62,8 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
         say("Filling the topic")
         plain = fill_case(started, PLAIN, plan.events, load)
         ways = {OURS: _ours(plain), LINE: _line(plain)}
+        if chosen("auto") == "native":
+            ways[FALLBACK] = _fallback(plain)
         if plan.peer_share:
             ways |= _peers(started, load, plan.peer_share, say)
         cases: dict[str, Filled] = {}
@@ -78,6 +82,7 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
             "bytes": round(plain.bytes_per_event, 1),
             "partitions": plan.partitions,
         },
+        "decoder": chosen("auto"),
         "runs": plan.runs,
         "results": _compared({name: measured[name] for name in ways}),
         "variants": {name: _variant(each, measured[name], measured[OURS]) for name, each in cases.items()},
@@ -88,6 +93,10 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
 
 def _ours(filled: Filled) -> Run:
     return lambda turn: filled.run(str(turn))
+
+
+def _fallback(filled: Filled) -> Run:
+    return lambda turn: filled.run(f"python-{turn}", sections={"ingest": {"decoder": "python"}})
 
 
 def _line(filled: Filled) -> Run:

@@ -25,7 +25,8 @@ def print_tables(report: Mapping[str, Any]) -> None:
     load = report["workload"]
     console.print(
         f"W: {load['events']:,} events of {load['bytes']:.0f} bytes in {load['partitions']} partitions."
-        f" {report['runs']} interleaved runs, medians; spread: (max - min) / median of the rate per core."
+        f" Decoder: {report['decoder']}. {report['runs']} interleaved runs, medians;"
+        " spread: (max - min) / median of the rate per core."
         " Counts, pending predictions and dead letters were compared with the events."
     )
     console.print(machine_line(report))

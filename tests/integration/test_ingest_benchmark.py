@@ -26,7 +26,7 @@ def report(kafka, said):
 
 
 def test_the_worker_the_yardstick_and_the_variant_are_measured(report, said):
-    assert list(report["results"]) == [OURS, LINE]
+    assert list(report["results"])[:2] == [OURS, LINE]
     assert report["results"][OURS]["ours_is"] == 1
     for row in (*report["results"].values(), *report["variants"].values()):
         assert row["events"] == PLAN.events
