@@ -32,8 +32,8 @@ def require_private(settings: Settings, link: Link) -> None:
         return
     path, what, remedy = fault
     raise ConfigError(
-        f"{settings.where(*path)}: {what}; {remedy}, or say that the network is trusted: --insecure, or "
-        f"security.insecure: [{link}]"
+        f"{settings.where(*path)}: {what}; {remedy}, or say that the network is trusted: "
+        f"security.insecure: [{link}] or DRIFTSTREAM_INSECURE={link}"
     )
 
 
