@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -77,15 +75,11 @@ def test_a_known_vulnerability_fails_and_no_answer_does_not() -> None:
     assert not parts & {"pytest", "evidently"}
 
 
-@pytest.mark.parametrize(
-    "line", ["pickle.loads(data)", "yaml.load(data)", "subprocess.run(data, shell=True)", "hashlib.md5(data)"]
-)
-def test_what_must_not_be_in_the_code_is_found(line: str, tmp_path: Path) -> None:
+def test_what_must_not_be_in_the_code_is_found(tmp_path: Path) -> None:
+    bad = ["pickle.loads(data)", "yaml.load(data)", "subprocess.run(data, shell=True)", "hashlib.md5(data)"]
     planted = tmp_path / "planted.py"
-    planted.write_text(
-        f"import hashlib, pickle, subprocess, yaml\n\n\ndef broken(data):\n    return {line}\n"
-    )
+    planted.write_text("\n".join(["import hashlib, pickle, subprocess, yaml", *bad, ""]))
     bandit = [sys.executable, "-m", "bandit", "--quiet", "--configfile", ROOT / ".bandit.yml"]
     found = subprocess.run([*bandit, planted], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 1
-    assert "planted.py:5" in found.stdout
+    assert [number for number in range(2, 6) if f"planted.py:{number}:" not in found.stdout] == []
