@@ -18,7 +18,7 @@ from stream.ownership import OwnedPartition
 log = logging.getLogger(__name__)
 CHUNK = 500  # records a consume call: with more, the live objects fall out of the processor's cache
 POLL_S = 0.05
-ROWS_A_MODEL = 50
+ROWS_A_MODEL = 200
 """Records of each model version that a batch should have: what is done a model then costs little a record."""
 MOST_BATCHES = 10
 _OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001  # the client's spelling
