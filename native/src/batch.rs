@@ -7,6 +7,9 @@ use crate::rows::{Answer, Row, Rows};
 /// Rows whose cells are copied at once, so that they are still in the caches for the next column.
 const TILE: usize = 64;
 
+/// Answers that are looked for one by one: most models have few.
+const FEW: usize = 8;
+
 /// The events of one version, in the order of the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
@@ -33,10 +36,11 @@ impl Grouped {
         let mut sizes = vec![0u32; versions];
         let mut blocks = Vec::new();
         for row in rows {
-            if sizes[row.version] == 0 {
-                blocks.push(Block { version: row.version, first: 0, last: 0 });
+            let version = row.version as usize;
+            if sizes[version] == 0 {
+                blocks.push(Block { version, first: 0, last: 0 });
             }
-            sizes[row.version] += 1;
+            sizes[version] += 1;
         }
         let mut next = 0;
         for block in &mut blocks {
@@ -46,8 +50,9 @@ impl Grouped {
         }
         let mut order = vec![0; rows.len()];
         for (number, row) in rows.iter().enumerate() {
-            order[sizes[row.version] as usize] = number as u32;
-            sizes[row.version] += 1;
+            let next = &mut sizes[row.version as usize];
+            order[*next as usize] = number as u32;
+            *next += 1;
         }
         Grouped { blocks, order }
     }
@@ -60,7 +65,7 @@ impl Grouped {
         block: &Block,
         rows: &[Row],
         (cells, width): (&[T], usize),
-        begin: impl Fn(&Row) -> usize,
+        begin: impl Fn(&Row) -> u32,
         bytes: impl Fn(T) -> [u8; N],
         out: &mut [u8],
     ) {
@@ -68,7 +73,7 @@ impl Grouped {
         for (tile, places) in order.chunks(TILE).enumerate() {
             let mut begins = [0; TILE];
             for (begun, &number) in begins.iter_mut().zip(places) {
-                *begun = begin(&rows[number as usize]);
+                *begun = begin(&rows[number as usize]) as usize;
             }
             for cell in 0..width {
                 let at = (cell * order.len() + tile * TILE) * N;
@@ -93,9 +98,9 @@ impl Texts {
     /// Those of `rows`, in the order of `grouped`. Takes the texts.
     pub fn new(rows: &mut Rows, grouped: &Grouped) -> Self {
         let ordered = || grouped.order.iter().map(|&number| &rows.rows[number as usize]);
-        let ids = ordered().map(|row| (row.id as u32, row.id_len as u32)).collect();
+        let ids = ordered().map(|row| (row.id, u32::from(row.id_len))).collect();
         let answers = ordered().map(|row| row.answer).collect();
-        Texts { ids, answers, texts: std::mem::take(&mut rows.texts) }
+        Texts { ids, answers, texts: rows.take_texts() }
     }
 
     /// How many rows there are.
@@ -106,41 +111,45 @@ impl Texts {
     /// The id of a row.
     pub fn id(&self, row: usize) -> &[u8] {
         let (start, len) = self.ids[row];
-        self.bytes(start as usize, len as usize)
+        self.bytes(start, len)
     }
 
     /// A text that an answer names.
-    pub fn bytes(&self, start: usize, len: usize) -> &[u8] {
-        &self.texts[start..start + len]
+    pub fn bytes(&self, start: u32, len: u32) -> &[u8] {
+        &self.texts[start as usize..][..len as usize]
     }
 
     /// The answers of rows `first..last`: the different ones, and for each row which of them.
     pub fn answers(&self, first: usize, last: usize) -> (Vec<Answer>, Vec<u32>) {
         let mut found: Vec<Answer> = Vec::new();
         let mut codes = Vec::with_capacity(last - first);
-        let mut known = HashMap::new();
-        let mut recent: Option<(Key, u32)> = None;
+        let mut few: Vec<Key> = Vec::with_capacity(FEW);
+        let mut many = HashMap::new();
         for &answer in &self.answers[first..last] {
             let key = self.key(answer);
-            let code = match recent {
-                Some((same, code)) if same == key => code,
-                _ => *known.entry(key).or_insert_with(|| {
+            let code = match few.iter().position(|&known| known == key) {
+                Some(place) => place as u32,
+                None => *many.entry(key).or_insert_with(|| {
+                    if few.len() < FEW {
+                        few.push(key);
+                    }
                     found.push(answer);
                     found.len() as u32 - 1
                 }),
             };
-            recent = Some((key, code));
             codes.push(code);
         }
         (found, codes)
     }
 
     fn key(&self, answer: Answer) -> Key<'_> {
+        // Of nothing, but of a place that exists: libc compares no bytes nowhere at the cost of a hundred.
+        let nothing = &self.texts[..0];
         match answer {
-            Answer::Null => (0, 0, &[]),
-            Answer::Truth(truth) => (1, u64::from(truth), &[]),
-            Answer::Whole(number) => (2, number as u64, &[]),
-            Answer::Float(number) => (3, number.to_bits(), &[]),
+            Answer::Null => (0, 0, nothing),
+            Answer::Truth(truth) => (1, u64::from(truth), nothing),
+            Answer::Whole(number) => (2, number as u64, nothing),
+            Answer::Float(number) => (3, number.to_bits(), nothing),
             Answer::Text { start, len } => (4, 0, self.bytes(start, len)),
         }
     }

@@ -1,9 +1,14 @@
 //! The cells of a row: features, segments, measures, predictions, scores and labels of one version.
 
+use std::collections::BTreeMap;
+
 use crate::cursor::{unescape, Cursor, Text};
 use crate::number::EXACT;
-use crate::plan::{Coder, Column, Kind, Limits, Model, Plan, Values, Version, INVALID, MISSING, UNSEEN};
+use crate::plan::{
+    Coder, Column, Declared, Kind, Limits, Plan, Shape, Values, Version, INVALID, MISSING, UNSEEN,
+};
 use crate::rows::{Cells, Rows};
+use crate::skip::opened;
 use crate::table::Guess;
 
 /// What outlives a record: in which order keys came, and buffers.
@@ -22,8 +27,8 @@ pub struct Scratch {
 pub struct CellReader<'r> {
     pub(crate) limits: &'r Limits,
     pub(crate) version: &'r Version,
-    model: &'r Model,
-    number: usize,
+    pub(crate) shape: &'r Shape,
+    declared: &'r Declared,
     pub(crate) cells: Cells,
     pub(crate) rows: &'r mut Rows,
     scratch: &'r mut Scratch,
@@ -34,9 +39,18 @@ impl Scratch {
     pub fn new(plan: &Plan) -> Self {
         Scratch {
             version: Vec::new(),
-            features: plan.versions.iter().map(|version| version.features.guess()).collect(),
-            segments: plan.models.iter().map(|model| model.segments.guess()).collect(),
-            measures: plan.models.iter().map(|model| model.measures.guess()).collect(),
+            features: numbered(plan.versions.iter().map(|version| {
+                let shape = &version.shape;
+                (shape.number, shape.features.guess())
+            })),
+            segments: numbered(plan.models.iter().map(|model| {
+                let declared = &model.declared;
+                (declared.number, declared.segments.guess())
+            })),
+            measures: numbered(plan.models.iter().map(|model| {
+                let declared = &model.declared;
+                (declared.number, declared.measures.guess())
+            })),
             seen: Vec::new(),
             text: Vec::new(),
         }
@@ -52,8 +66,16 @@ impl Scratch {
         cells: Cells,
     ) -> CellReader<'r> {
         let version = &plan.versions[number];
-        let model = &plan.models[version.model];
-        CellReader { limits: &plan.limits, version, model, number, cells, rows, scratch: self }
+        let declared = &plan.models[version.model].declared;
+        CellReader {
+            limits: &plan.limits,
+            version,
+            shape: &version.shape,
+            declared,
+            cells,
+            rows,
+            scratch: self,
+        }
     }
 
     /// Note key `number` of an object; not certain of one that came before.
@@ -85,33 +107,10 @@ impl Scratch {
     }
 }
 
-/// Pass an object of which no key is kept.
-pub fn pass_object(cursor: &mut Cursor, limits: &Limits, bounded: bool) -> Option<()> {
-    if !opened(cursor)? {
-        return Some(());
-    }
-    for count in 1.. {
-        if (bounded && count > limits.features) || cursor.next() != b'"' {
-            return None;
-        }
-        cursor.at += 1;
-        cursor.string()?;
-        cursor.colon()?;
-        cursor.skip(limits.depth.checked_sub(2)?)?;
-        if cursor.ended(b'}')? {
-            break;
-        }
-    }
-    Some(())
-}
-
-/// Pass the bracket of an object; tell whether something is in it.
-#[inline(always)]
-pub fn opened(cursor: &mut Cursor) -> Option<bool> {
-    if !cursor.pass(b'{') {
-        return None;
-    }
-    Some(!(cursor.next() == b'}' && cursor.pass(b'}')))
+/// Guesses by their numbers.
+fn numbered(guesses: impl Iterator<Item = (usize, Guess)>) -> Vec<Guess> {
+    let found: BTreeMap<usize, Guess> = guesses.collect();
+    found.into_values().collect()
 }
 
 impl CellReader<'_> {
@@ -125,8 +124,8 @@ impl CellReader<'_> {
         if !opened(cursor)? {
             return Some(());
         }
-        let version = self.version;
-        self.scratch.see_none_of(version.features.len());
+        let shape = self.shape;
+        self.scratch.see_none_of(shape.features.len());
         let mut behind = 0;
         let mut here = *cursor; // a copy that is lent to nobody stays in registers
         for count in 1.. {
@@ -134,15 +133,15 @@ impl CellReader<'_> {
                 return None;
             }
             here.at += 1;
-            let guess = &mut self.scratch.features[self.number];
-            let found = version.features.pass(&mut here, guess, &mut behind)?;
+            let guess = &mut self.scratch.features[shape.number];
+            let found = shape.features.pass(&mut here, guess, &mut behind)?;
             here.colon()?;
             match found {
                 None => here.at = here.behind_value(depth)?,
                 Some(key) => {
                     self.scratch.see(key)?;
                     here.next();
-                    self.cell(&mut here, &version.columns[key], depth)?;
+                    self.cell(&mut here, &shape.columns[key], depth)?;
                 }
             }
             if here.ended(b'}')? {
@@ -158,11 +157,11 @@ impl CellReader<'_> {
         match &column.kind {
             Kind::Number => {
                 let value = number(cursor, depth, self.limits.string_bytes)?;
-                self.rows.numbers[self.cells.numbers + column.cell] = value;
+                self.rows.numbers[self.cells.numbers as usize + column.cell] = value;
             }
             Kind::Code(coder) => {
                 let code = self.code(cursor, coder, depth)?;
-                self.rows.codes[self.cells.codes + column.cell] = code;
+                self.rows.codes[self.cells.codes as usize + column.cell] = code;
             }
         }
         Some(())
@@ -204,23 +203,23 @@ impl CellReader<'_> {
         if !opened(cursor)? {
             return Some(());
         }
-        let model = self.model;
-        self.scratch.see_none_of(model.segments.len());
+        let declared = self.declared;
+        self.scratch.see_none_of(declared.segments.len());
         let mut behind = 0;
         loop {
             if cursor.next() != b'"' {
                 return None;
             }
             cursor.at += 1;
-            let guess = &mut self.scratch.segments[self.version.model];
-            let found = model.segments.pass(cursor, guess, &mut behind)?;
+            let guess = &mut self.scratch.segments[declared.number];
+            let found = declared.segments.pass(cursor, guess, &mut behind)?;
             cursor.colon()?;
             match found {
                 None => cursor.skip(depth)?,
                 Some(key) => {
                     self.scratch.see(key)?;
-                    let position = self.position(cursor, &model.segment_values[key], depth)?;
-                    self.rows.segments[self.cells.segments + key] = position;
+                    let position = self.position(cursor, &declared.segment_values[key], depth)?;
+                    self.rows.segments[self.cells.segments as usize + key] = position;
                 }
             }
             if cursor.ended(b'}')? {
@@ -252,17 +251,17 @@ impl CellReader<'_> {
         if !opened(cursor)? {
             return Some(());
         }
-        let model = self.model;
-        self.scratch.see_none_of(model.measures.len());
-        let first = self.cells.numbers + self.version.numbers - model.measures.len();
+        let declared = self.declared;
+        self.scratch.see_none_of(declared.measures.len());
+        let first = self.cells.numbers as usize + self.shape.numbers - declared.measures.len();
         let mut behind = 0;
         loop {
             if cursor.next() != b'"' {
                 return None;
             }
             cursor.at += 1;
-            let guess = &mut self.scratch.measures[self.version.model];
-            let found = model.measures.pass(cursor, guess, &mut behind)?;
+            let guess = &mut self.scratch.measures[declared.number];
+            let found = declared.measures.pass(cursor, guess, &mut behind)?;
             cursor.colon()?;
             match found {
                 None => cursor.skip(depth)?,
@@ -292,7 +291,7 @@ impl CellReader<'_> {
         if text.len > self.limits.string_bytes {
             return None;
         }
-        let values = &self.model.choices;
+        let values = &self.declared.choices;
         let found = values.positions.of(self.scratch.plain(cursor, text));
         Some(Some(found.map_or(values.other, |position| position as i16)))
     }

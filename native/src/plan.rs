@@ -1,5 +1,7 @@
 //! What the references of a topic make of its records: which fields are read, into which column.
 
+use std::sync::Arc;
+
 use crate::table::{Keys, Table};
 
 /// Codes of a category that no value is; as in `detectors.columns`.
@@ -155,36 +157,56 @@ pub enum Answers {
     Unsure,
 }
 
-/// The columns of one model version.
+/// One model version. Fleets of models are often of one shape: then they share it in the caches.
 #[derive(Clone, Debug)]
 pub struct Version {
     /// Number of its model.
     pub model: usize,
+    /// How its answers are kept.
+    pub answers: Answers,
+    /// Its columns.
+    pub shape: Arc<Shape>,
+}
+
+/// Columns of a version.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Number of the shape.
+    pub number: usize,
     /// Names of its features.
     pub features: Keys,
     /// A column for each of them.
     pub columns: Vec<Column>,
     /// Columns that are fields of the record, by the number of the field.
     pub scalars: [Vec<Column>; 2],
-    /// How its answers are kept.
-    pub answers: Answers,
     /// Cells of a row that are numbers: those of its columns, then the measures.
     pub numbers: usize,
     /// Cells of a row that are codes.
     pub codes: usize,
 }
 
-/// A model, and what it declares.
+/// A model.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Numbers of its versions, by name.
     pub versions: Table,
     /// The version of events that name none.
     pub newest: usize,
+    /// What it declares.
+    pub declared: Arc<Declared>,
+}
+
+/// What a model declares.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// Number of the declaration.
+    pub number: usize,
     /// Names of its segments.
     pub segments: Keys,
     /// Positions of the values of each.
     pub segment_values: Vec<Values>,
+    /// Positions of none of each.
+    pub no_segments: Vec<i16>,
     /// Names of its measures.
     pub measures: Keys,
     /// Variants, or feedback.

@@ -12,7 +12,7 @@ use crate::blake2b::id_hash;
 use crate::cursor::Cursor;
 use crate::plan::Plan;
 use crate::record::{Outcome, Reader};
-use crate::rows::{Answer, Row, Rows};
+use crate::rows::{Answer, Row, Rows, NO_TIME};
 use crate::spec::{plan, LimitsSpec, ModelSpec, VersionSpec};
 
 /// Cells of a batch beyond which its buffers are given back: 64 MB.
@@ -31,7 +31,7 @@ struct Stranger {
     place: usize,
     model: Vec<u8>,
     version: Vec<u8>,
-    ts_ms: Option<i64>,
+    ts_ms: i64,
 }
 
 #[pymethods]
@@ -78,19 +78,21 @@ impl Scanner {
     fn give_times(&self, rows: &mut Rows, found: &mut Found, record_ms: &Bound<PyAny>) -> PyResult<usize> {
         let range = self.plan.limits.min_ms..=self.plan.limits.max_ms;
         let Found { left, strangers } = found;
-        let events = rows.rows.iter_mut().map(|row| (row.place, &mut row.ts_ms));
+        let events = rows.rows.iter_mut().map(|row| (row.place as usize, &mut row.ts_ms));
         let others = strangers.iter_mut().map(|stranger| (stranger.place, &mut stranger.ts_ms));
         let (mut given, before) = (0, left.len());
-        for (place, ts_ms) in events.chain(others).filter(|(_, ts_ms)| ts_ms.is_none()) {
-            *ts_ms = record_ms.get_item(place)?.extract().ok().filter(|ms| range.contains(ms));
-            match ts_ms {
-                Some(_) => given += 1,
-                None => left.push(place),
+        for (place, ts_ms) in events.chain(others).filter(|(_, ts_ms)| **ts_ms == NO_TIME) {
+            match record_ms.get_item(place)?.extract() {
+                Ok(ms) if range.contains(&ms) => {
+                    *ts_ms = ms;
+                    given += 1;
+                }
+                _ => left.push(place),
             }
         }
         if left.len() > before {
-            rows.rows.retain(|row| row.ts_ms.is_some());
-            strangers.retain(|stranger| stranger.ts_ms.is_some());
+            rows.rows.retain(|row| row.ts_ms != NO_TIME);
+            strangers.retain(|stranger| stranger.ts_ms != NO_TIME);
             left.sort_unstable();
         }
         Ok(given)
@@ -165,12 +167,12 @@ impl Scanned {
     ) -> PyResult<Self> {
         let grouped = Grouped::new(&rows.rows, plan.versions.len());
         let Found { left, strangers } = found;
-        let times = rows.rows.iter().map(|row| (row.place, row.ts_ms));
+        let times = rows.rows.iter().map(|row| (row.place as usize, row.ts_ms));
         let times = times.chain(strangers.iter().map(|stranger| (stranger.place, stranger.ts_ms)));
         let ts_ms = buffer(py, 8 * records, |out| {
-            out.fill(0xff); // -1
+            out.fill(0xff); // of NO_TIME
             for (place, ts_ms) in times {
-                out[8 * place..8 * place + 8].copy_from_slice(&ts_ms.unwrap_or(-1).to_ne_bytes());
+                out[8 * place..8 * place + 8].copy_from_slice(&ts_ms.to_ne_bytes());
             }
         })?;
         let mut unknown = Unknown::default();
@@ -190,7 +192,7 @@ impl Scanned {
             fallbacks,
             left,
             blocks: grouped.blocks.iter().map(|block| (block.version, block.first, block.last)).collect(),
-            rows: column(py, ordered(), |row| (row.place as i64).to_ne_bytes())?,
+            rows: column(py, ordered(), |row| i64::from(row.place).to_ne_bytes())?,
             choices: column(py, ordered(), |row| row.choice.to_ne_bytes())?,
             flags: column(py, ordered(), |row| [u8::from(row.flag)])?,
             amounts: column(py, ordered(), |row| row.amount.to_ne_bytes())?,
@@ -199,7 +201,7 @@ impl Scanned {
                 &grouped,
                 &rows.rows,
                 &rows.numbers,
-                |block| (versions(block).numbers, |row| row.cells.numbers),
+                |block| (versions(block).shape.numbers, |row| row.cells.numbers),
                 f64::to_ne_bytes,
             )?,
             codes: cells(
@@ -207,7 +209,7 @@ impl Scanned {
                 &grouped,
                 &rows.rows,
                 &rows.codes,
-                |block| (versions(block).codes, |row| row.cells.codes),
+                |block| (versions(block).shape.codes, |row| row.cells.codes),
                 i32::to_ne_bytes,
             )?,
             segments: cells(
@@ -215,7 +217,9 @@ impl Scanned {
                 &grouped,
                 &rows.rows,
                 &rows.segments,
-                |block| (plan.models[versions(block).model].segments.len(), |row| row.cells.segments),
+                |block| {
+                    (plan.models[versions(block).model].declared.segments.len(), |row| row.cells.segments)
+                },
                 i16::to_ne_bytes,
             )?,
             texts: Texts::new(rows, &grouped),
@@ -259,7 +263,7 @@ fn cells<T: Copy, const N: usize>(
     grouped: &Grouped,
     rows: &[Row],
     cells: &[T],
-    width: impl Fn(&Block) -> (usize, fn(&Row) -> usize),
+    width: impl Fn(&Block) -> (usize, fn(&Row) -> u32),
     bytes: impl Fn(T) -> [u8; N],
 ) -> PyResult<Py<PyByteArray>> {
     let size = |block: &Block| width(block).0 * (block.last - block.first) * N;

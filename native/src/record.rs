@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::cells::{pass_object, Scratch};
+use crate::cells::Scratch;
 use crate::cursor::{Cursor, Text};
 use crate::plan::{Field, Form, Plan};
-use crate::rows::{Answer, Cells, Row, Rows};
+use crate::rows::{Answer, Cells, Row, Rows, NO_TIME};
+use crate::skip::pass_object;
 use crate::table::Guess;
 use crate::time;
 
@@ -20,8 +21,8 @@ pub enum Outcome {
         model: Text,
         /// Name of its version; empty if it names none.
         version: Text,
-        /// Event time, if it says one.
-        ts_ms: Option<i64>,
+        /// Event time, or [`NO_TIME`].
+        ts_ms: i64,
     },
     /// Something that takes Python.
     Unsure,
@@ -44,13 +45,15 @@ struct Envelope {
     version: Text,
     /// Number of the model, once its name has been read.
     number: Option<i32>,
-    ts_ms: Option<i64>,
+    ts_ms: i64,
     choice: Option<i16>,
     flag: bool,
     amount: f64,
     answer: Answer,
     /// Once a field was read that depends on it.
     target: Option<(Target, Cells)>,
+    /// Whether that was behind the names of model and version.
+    settled: bool,
 }
 
 /// Reads records one by one; learns in which order keys come.
@@ -87,7 +90,10 @@ impl Reader {
         }
         let (cells, texts) = (self.rows.end(), self.rows.texts.len());
         let mut envelope = self.fields(text, None)?;
-        let mut target = self.target(&envelope);
+        let mut target = match envelope.target {
+            Some((assumed, _)) if envelope.settled => assumed,
+            _ => self.target(&envelope),
+        };
         match envelope.target {
             Some((assumed, _)) if assumed != target => {
                 // Its name stood behind its features: once more, now that it is known.
@@ -110,13 +116,16 @@ impl Reader {
         };
         let cells = match envelope.target {
             Some((_, cells)) => cells,
-            None => self.rows.begin(&self.plan, version),
+            None => self.rows.begin(&self.plan, version)?,
         };
         let (id, id_len) = self.rows.keep(&Cursor::new(text), envelope.id);
         let Envelope { ts_ms, flag, amount, answer, .. } = envelope;
-        let choices = &self.plan.models[self.plan.versions[version].model].choices;
+        let choices = &self.plan.models[self.plan.versions[version].model].declared.choices;
         let choice = envelope.choice.unwrap_or(choices.none);
-        self.rows.rows.push(Row { place, version, ts_ms, id, id_len, choice, flag, amount, answer, cells });
+        let (place, id_len) = (place as u32, id_len as u16);
+        let number = version as u32;
+        let row = Row { place, version: number, ts_ms, id, id_len, choice, flag, amount, answer, cells };
+        self.rows.rows.push(row);
         self.last = Some(version);
         Some(Outcome::Event)
     }
@@ -140,12 +149,13 @@ impl Reader {
             model: NO_TEXT,
             version: NO_TEXT,
             number: None,
-            ts_ms: None,
+            ts_ms: NO_TIME,
             choice: None,
             flag: false,
             amount: if self.plan.form == Form::Inference { 1.0 } else { f64::NAN },
             answer: Answer::Null,
             target: None,
+            settled: false,
         };
         self.scratch.version.clear();
         let mut behind = 0;
@@ -235,7 +245,9 @@ impl Reader {
                 let (target, cells) = match envelope.target {
                     Some(used) => used,
                     None => {
-                        let used = self.assumed(envelope, known);
+                        let used = self.assumed(envelope, known)?;
+                        let names = if self.plan.form == Form::Inference { 0b110 } else { 0b10 };
+                        envelope.settled = envelope.seen & names == names;
                         envelope.target = Some(used);
                         used
                     }
@@ -265,17 +277,17 @@ impl Reader {
     }
 
     /// Into whose columns to read now: as known, as named so far, or as the last time.
-    fn assumed(&mut self, envelope: &Envelope, known: Option<Target>) -> (Target, Cells) {
+    fn assumed(&mut self, envelope: &Envelope, known: Option<Target>) -> Option<(Target, Cells)> {
         let target = match (known, self.last) {
             (Some(target), _) => target,
             (None, Some(last)) if envelope.model.len == 0 => Target::Version(last),
             (None, _) => self.target(envelope),
         };
         let cells = match target {
-            Target::Version(version) => self.rows.begin(&self.plan, version),
+            Target::Version(version) => self.rows.begin(&self.plan, version)?,
             Target::Unknown => self.rows.end(),
         };
-        (target, cells)
+        Some((target, cells))
     }
 
     /// Pass a field of an event that nobody monitors; what it must be holds for it too.
@@ -310,19 +322,19 @@ impl Reader {
         }
     }
 
+    /// A time, or [`NO_TIME`] for `null`.
     #[inline]
-    #[allow(clippy::option_option)]
-    fn time(&self, cursor: &mut Cursor) -> Option<Option<i64>> {
+    fn time(&self, cursor: &mut Cursor) -> Option<i64> {
         let ms = if matches!(cursor.peek(), b'"' | b'n') {
             match self.text(cursor)? {
                 Some(text) => time::epoch_ms(cursor.bytes(text))?,
-                None => return Some(None),
+                None => return Some(NO_TIME),
             }
         } else {
             cursor.number()?.value as i64 // saturates; fractions of a ms are cut
         };
         if (self.plan.limits.min_ms..=self.plan.limits.max_ms).contains(&ms) {
-            Some(Some(ms))
+            Some(ms)
         } else {
             None
         }

@@ -3,6 +3,10 @@
 use crate::cursor::{unescape, Cursor, Text};
 use crate::plan::{Plan, MISSING};
 
+/// Cells or bytes of a batch, so many that places of more would not fit. What a batch adds is refused long
+/// before: a record of a megabyte cannot take it from here to the end.
+const MOST: usize = 1 << 31;
+
 /// A raw prediction or label.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
@@ -17,25 +21,28 @@ pub enum Answer {
     /// Text, by its place in [`Rows::texts`].
     Text {
         /// First byte.
-        start: usize,
+        start: u32,
         /// Bytes.
-        len: usize,
+        len: u32,
     },
 }
 
-/// What is read of an event beside its cells.
+/// The event says no time: that of the Kafka record counts.
+pub const NO_TIME: i64 = -1;
+
+/// What is read of an event beside its cells: a line of the caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// Its place in the batch.
-    pub place: usize,
+    pub place: u32,
     /// Number of its model version.
-    pub version: usize,
-    /// Event time, `None` to take that of the Kafka record.
-    pub ts_ms: Option<i64>,
+    pub version: u32,
+    /// Event time, or [`NO_TIME`].
+    pub ts_ms: i64,
     /// Place of its id in [`Rows::texts`].
-    pub id: usize,
+    pub id: u32,
     /// Bytes of its id.
-    pub id_len: usize,
+    pub id_len: u16,
     /// Variant, or feedback.
     pub choice: i16,
     /// Status `error`, or a label that supersedes.
@@ -52,11 +59,11 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cells {
     /// In [`Rows::numbers`].
-    pub numbers: usize,
+    pub numbers: u32,
     /// In [`Rows::codes`].
-    pub codes: usize,
+    pub codes: u32,
     /// In [`Rows::segments`].
-    pub segments: usize,
+    pub segments: u32,
 }
 
 /// All rows of a batch.
@@ -81,39 +88,55 @@ impl Rows {
         self.forget(Cells::default(), 0);
     }
 
-    /// Add the cells of a row in which everything is missing.
+    /// Add the cells of a row in which everything is missing; `None` where a batch is larger than places are.
     #[inline]
-    pub fn begin(&mut self, plan: &Plan, version: usize) -> Cells {
+    pub fn begin(&mut self, plan: &Plan, version: usize) -> Option<Cells> {
         let cells = self.end();
         let version = &plan.versions[version];
-        self.numbers.resize(cells.numbers + version.numbers, f64::NAN);
-        self.codes.resize(cells.codes + version.codes, MISSING);
-        self.segments.extend(plan.models[version.model].segment_values.iter().map(|values| values.none));
-        cells
+        let shape = &version.shape;
+        self.numbers.resize(self.numbers.len() + shape.numbers, f64::NAN);
+        self.codes.resize(self.codes.len() + shape.codes, MISSING);
+        self.segments.extend_from_slice(&plan.models[version.model].declared.no_segments);
+        let most = self.numbers.len().max(self.codes.len()).max(self.segments.len()).max(self.texts.len());
+        if most < MOST {
+            Some(cells)
+        } else {
+            None
+        }
     }
 
     /// Where the next row begins.
     pub fn end(&self) -> Cells {
-        Cells { numbers: self.numbers.len(), codes: self.codes.len(), segments: self.segments.len() }
+        Cells {
+            numbers: self.numbers.len() as u32,
+            codes: self.codes.len() as u32,
+            segments: self.segments.len() as u32,
+        }
     }
 
     /// Forget a row that was begun, and its texts from `texts` on.
     pub fn forget(&mut self, cells: Cells, texts: usize) {
-        self.numbers.truncate(cells.numbers);
-        self.codes.truncate(cells.codes);
-        self.segments.truncate(cells.segments);
+        self.numbers.truncate(cells.numbers as usize);
+        self.codes.truncate(cells.codes as usize);
+        self.segments.truncate(cells.segments as usize);
         self.texts.truncate(texts);
+    }
+
+    /// All texts; the next batch gets a buffer of the same size.
+    pub fn take_texts(&mut self) -> Vec<u8> {
+        let next = Vec::with_capacity(self.texts.len());
+        std::mem::replace(&mut self.texts, next)
     }
 
     /// Keep a text; tell its place and its bytes.
     #[inline]
-    pub fn keep(&mut self, cursor: &Cursor, text: Text) -> (usize, usize) {
+    pub fn keep(&mut self, cursor: &Cursor, text: Text) -> (u32, u32) {
         let start = self.texts.len();
         if text.escaped {
             unescape(cursor.bytes(text), &mut self.texts);
         } else {
             self.texts.extend_from_slice(cursor.bytes(text));
         }
-        (start, self.texts.len() - start)
+        (start as u32, (self.texts.len() - start) as u32)
     }
 }

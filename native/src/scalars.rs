@@ -1,10 +1,11 @@
 //! Predictions, scores and labels: fields of the record that may be columns, and answers.
 
-use crate::cells::{number, opened, CellReader};
+use crate::cells::{number, CellReader};
 use crate::cursor::{Cursor, Text};
 use crate::number::EXACT;
 use crate::plan::{Answers, Column, Kind};
 use crate::rows::Answer;
+use crate::skip::opened;
 
 /// Scores of classes that are told apart when one key could stand twice.
 const MAX_CLASSES: usize = 64;
@@ -15,7 +16,7 @@ impl CellReader<'_> {
     #[allow(clippy::option_option)] // not certain, not kept, answer
     pub fn scalar(&mut self, cursor: &mut Cursor, field: usize) -> Option<Option<Answer>> {
         let (depth, start, version) = (self.limits.depth - 1, *cursor, self.version);
-        let columns = &version.scalars[field];
+        let columns = &self.shape.scalars[field];
         if field == 1 && cursor.peek() == b'{' && !columns.is_empty() {
             return self.scores(cursor, columns).map(|()| None);
         }
@@ -98,7 +99,7 @@ impl CellReader<'_> {
             let null = cursor.next() == b'n';
             let score = number(cursor, depth, usize::MAX)?;
             for column in columns {
-                let cell = &mut self.rows.numbers[self.cells.numbers + column.cell];
+                let cell = &mut self.rows.numbers[self.cells.numbers as usize + column.cell];
                 let chosen = match &column.class {
                     Some(name) => name == cursor.bytes(class),
                     None => !null && (cell.is_nan() || *cell < score),

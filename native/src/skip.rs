@@ -1,6 +1,7 @@
 //! Passing values of which nothing is kept; their syntax is checked all the same.
 
 use crate::cursor::Cursor;
+use crate::plan::Limits;
 
 /// Nesting that is followed; what is deeper is not certain, whatever the limit.
 pub const MAX_DEPTH: u32 = 120;
@@ -85,6 +86,35 @@ impl Cursor<'_> {
         self.string()?;
         self.colon()
     }
+}
+
+/// Pass an object of which no key is kept.
+pub fn pass_object(cursor: &mut Cursor, limits: &Limits, bounded: bool) -> Option<()> {
+    if !opened(cursor)? {
+        return Some(());
+    }
+    for count in 1.. {
+        if (bounded && count > limits.features) || cursor.next() != b'"' {
+            return None;
+        }
+        cursor.at += 1;
+        cursor.string()?;
+        cursor.colon()?;
+        cursor.skip(limits.depth.checked_sub(2)?)?;
+        if cursor.ended(b'}')? {
+            break;
+        }
+    }
+    Some(())
+}
+
+/// Pass the bracket of an object; tell whether something is in it.
+#[inline(always)]
+pub fn opened(cursor: &mut Cursor) -> Option<bool> {
+    if !cursor.pass(b'{') {
+        return None;
+    }
+    Some(!(cursor.next() == b'}' && cursor.pass(b'}')))
 }
 
 #[cfg(test)]

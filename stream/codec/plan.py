@@ -28,7 +28,7 @@ class ColumnSpec(NamedTuple):
     field: int
     name: str
     cell: int
-    texts: dict[str, int] | None
+    texts: list[tuple[str, int]] | None
     numbers: list[tuple[float, int]]
     boolean: bool
     score_class: str | None
@@ -47,7 +47,7 @@ class VersionSpec(NamedTuple):
 class ValuesSpec(NamedTuple):
     """Positions of declared values, of another one, and of none."""
 
-    positions: dict[str, int]
+    positions: list[tuple[str, int]]
     other: int
     none: int
 
@@ -56,7 +56,7 @@ class ModelSpec(NamedTuple):
     """One model: its versions by name, and what it declares."""
 
     name: str
-    versions: dict[str, int]
+    versions: list[tuple[str, int]]
     newest: int
     segments: list[tuple[str, ValuesSpec]]
     measures: list[str]
@@ -148,7 +148,7 @@ def _column(column: Column, cells: Cells, form: Form) -> ColumnSpec:
     cell = cells.numbers.get(column.name)
     if cell is not None:
         return ColumnSpec(field, column.name, cell, None, [], column.boolean, score_class)
-    texts = {value: code for value, code in column.codes.items() if isinstance(value, str)}
+    texts = [(value, code) for value, code in column.codes.items() if isinstance(value, str)]
     numbers = [(float(value), code) for value, code in column.codes.items() if _is_exact(value)]
     cell = cells.codes[column.name]
     return ColumnSpec(field, column.name, cell, texts, numbers, column.boolean, score_class)
@@ -166,20 +166,21 @@ def _model(name: str, versions: dict[str, int], layout: ModelLayout, form: Form)
     segments = [(segment, _positions(values[:-2])) for segment, values in pairs]
     choices = _variants(declared) if form.versioned else _feedback(declared)
     newest = versions[layout.newest.version]
-    return ModelSpec(name, versions, newest, segments, list(declared.measures), choices)
+    return ModelSpec(name, list(versions.items()), newest, segments, list(declared.measures), choices)
 
 
 def _positions(values: Sequence[str]) -> ValuesSpec:
-    return ValuesSpec({value: place for place, value in enumerate(values)}, len(values), len(values) + 1)
+    positions = [(value, place) for place, value in enumerate(values)]
+    return ValuesSpec(positions, len(values), len(values) + 1)
 
 
 def _variants(declared: Declared) -> ValuesSpec:
     values = _positions(declared.variant_values[:-1])
-    return ValuesSpec(values.positions | {"": 0}, values.other, 0)
+    return ValuesSpec([*values.positions, ("", 0)], values.other, 0)
 
 
 def _feedback(declared: Declared) -> ValuesSpec:
     if not declared.feedback:
         none = declared.feedback_values.index(NONE)
-        return ValuesSpec({}, none, none)
+        return ValuesSpec([], none, none)
     return _positions(declared.feedback)

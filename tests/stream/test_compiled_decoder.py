@@ -223,15 +223,15 @@ def test_a_fault_of_the_extension_costs_no_record() -> None:
 
 def test_plans_that_do_not_fit_are_refused() -> None:
     limits = (1 << 20, 2_000, 1_024, 32, 128, 0, 1 << 60)
-    model = ("m", {"v": 0}, 0, [], [], ({}, 0, 0))
+    model = ("m", [("v", 0)], 0, [], [], ([], 0, 0))
     version = (0, [(-1, "a", 0, None, [], False, None)], 0, 1, 0)
     driftstream_native.Scanner(False, limits, [model], [version])
     for models, versions in (
         ([model], []),
-        ([("m", {"v": 1}, 0, [], [], ({}, 0, 0))], [version]),
+        ([("m", [("v", 1)], 0, [], [], ([], 0, 0))], [version]),
         ([model], [(1, [], 0, 0, 0)]),
         ([model], [(0, [(-1, "a", 1, None, [], False, None)], 0, 1, 0)]),
-        ([("m", {}, 0, [], ["a", "b"], ({}, 0, 0))], [version]),
+        ([("m", [], 0, [], ["a", "b"], ([], 0, 0))], [version]),
     ):
         with pytest.raises(ValueError, match="does not fit together"):
             driftstream_native.Scanner(False, limits, models, versions)
