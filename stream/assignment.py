@@ -42,6 +42,8 @@ class Assignment:
         Called with the partitions about to leave, to commit what they have counted.
     generation
         Grows whenever a partition changes hands.
+    is_leaving
+        Set before the consumer is closed: what it is still given is not claimed.
     """
 
     before_revoke: Callable[[list[OwnedPartition]], None]
@@ -57,6 +59,7 @@ class Assignment:
         self._contested: dict[Key, float] = {}
         self.generation = 0
         self.joined = False
+        self.is_leaving = False
 
     def __iter__(self) -> Iterator[OwnedPartition]:
         return iter(list(self._owned.values()))
@@ -81,7 +84,13 @@ class Assignment:
     # the client calls these with its consumer
 
     def on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Claim the partitions and consume each from the offset that Redis holds."""
+        """Claim the partitions and consume each from the offset that Redis holds.
+
+        Not while leaving: the client aborts the process when one call of it serves two callbacks of which the
+        first one calls it, as closing would.
+        """
+        if self.is_leaving:
+            return
         self.generation += 1
         for topic in sorted({at.topic for at in partitions}):
             self._declare(topic)

@@ -128,6 +128,7 @@ class Ingest:
                 self.step()
             self.commit()
         finally:
+            self.assignment.is_leaving = True
             self._consumer.close()
             self._committer.close()
 

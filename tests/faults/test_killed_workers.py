@@ -70,6 +70,22 @@ def test_asked_to_stop_under_load(make_scene: MakeScene, table: Table) -> None:
 
 
 @pytest.mark.faults
+def test_asked_to_stop_while_it_starts(make_scene: MakeScene, table: Table, seed: int) -> None:
+    """Fault 3, at any moment of a start: it ends at once, in order, whatever it had begun."""
+    scene, moments = make_scene(), random.Random(seed)
+    ends = []
+    for _ in range(12):
+        scene.send()
+        worker = scene.worker(f"start{len(ends)}")
+        time.sleep(moments.uniform(0.2, 2.5))
+        ends.append(worker.stop(timeout_s=30))
+        scene.injected()
+    assert set(ends) <= {0, -signal.SIGTERM}, f"{ends}; {scene.hint()}"  # -15: before it could listen
+    scene.ready("last")
+    table(scene.settle("3 asked to stop while it starts"))
+
+
+@pytest.mark.faults
 def test_frozen_beyond_its_session(make_scene: MakeScene, table: Table) -> None:
     """Fault 4: a zombie wakes up when its partitions have another owner; what it still commits is refused."""
     scene = make_scene({"slices": 30}, **GROUP)
