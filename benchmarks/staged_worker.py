@@ -25,7 +25,7 @@ SEAMS = {
     "stream.ingest:split": "split",
     "stream.codec:JsonInferenceDecoder.decode": "decode",
     "stream.counting:BatchCounter.count": "group",
-    "detectors:Reference.tally": "count",
+    "detectors:Reference.count_into": "count",
     "stream.outcomes.intake:OutcomeIntake.take": "join: ids hashed, rows taken",
     "stream.commit:merged": "join: rows merged",
     "stream.outcomes.sending:OutcomeJoin.join": "join: rows packed",
