@@ -54,7 +54,8 @@ class Services:
         """Return the topics of runs that read ``inference``; make those that are not there yet."""
         own = {name: f"{self.tag}.{name}" for name in ("labels", "alerts", "metrics", "actions", "panes")}
         names = TopicSettings(inference=f"{self.tag}.{inference}", dlq_suffix=f".{dlq}", **own)
-        self._make({name: self.partitions if name in names.inputs else 1 for name in names.all})
+        shared = (*names.inputs, names.panes)
+        self._make({name: self.partitions if name in shared else 1 for name in names.all})
         return names
 
     def topic(self, name: str) -> str:

@@ -39,7 +39,7 @@ from stream.watermarks import GlobalWatermark, WatermarkTracker, slower
 log = logging.getLogger(__name__)
 WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
 MODELS_PER_READ = MODELS_PER_COMMIT = 64
-MODELS_AHEAD = 32
+MODELS_AHEAD = 16
 LOOK_MS, SHORT_LOOK_MS, STILL_MS = 250, 20, 2_000
 BY_EVENTS_MS = 1 << 62
 """The watermark of windows that are evaluated ahead: only one that events have carried commits them."""

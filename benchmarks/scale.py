@@ -1,0 +1,259 @@
+"""What grows with what: the ingest at more models, wider events, more partitions and more workers.
+
+``python -m benchmarks.scale`` starts Apache Kafka and Redis and lets ``driftstream worker --only ingest``, as
+shipped, count topics that differ from workload W in one thing. Every run starts from nothing and its counts
+are compared with the events. Told are CPU ns of the worker's process per event and per feature value, events
+a second by the clock, and the largest resident set; the first row of each part is what the others are
+compared with.
+
+Two workers are measured by the clock: they join the group on an empty topic, are stopped while it is filled,
+and go on together. Each is pinned to a core of its own where there are enough. Kafka and Redis run on the
+same machine, so told is too how many cores were busy in all, and how many of them the workers took.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import redis
+import typer
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+
+from benchmarks.ingest_variants import Case, fill_case
+from benchmarks.report import machine, machine_line, print_json, summary, table
+from benchmarks.services import Broker, Services, fill, records, services
+from benchmarks.usage import now
+from benchmarks.worker_run import AS_SHIPPED, PATIENCE_S, ROOT, Cursors
+from benchmarks.workload import MODEL, Shape, Workload, reference, workload
+from stream.embedded.process import Process
+from stream.errors import DriftstreamError
+
+Say = Callable[[str], None]
+MODELS, COPIES, PARTITIONS, WORKERS = (1, 10, 100, 1_000), (1, 5, 50), (1, 8, 64), (1, 2)
+LOOK_EVERY_S = 0.005
+HELD = {"session_timeout": "2m", "max_poll_interval": "10m"}
+"""Workers that are stopped for the filling of a topic stay members of their group."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run, and on how much; ``parts`` are names of :data:`PARTS`."""
+
+    events: int
+    runs: int
+    partitions: int
+    broker: str | None
+    parts: Sequence[str]
+
+
+def by_models(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """The same events from more models; a model's are as dense in event time as those of W."""
+    shapes = {str(models): Shape(models=models) for models in MODELS}
+    cases = [Case(f"m{name}", name, shape) for name, shape in shapes.items()]
+    return [_ran(started, plan, case, plan.events, say) for case in cases]
+
+
+def by_features(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """As many feature values in fewer, wider events."""
+    rows = []
+    for copies in COPIES:
+        case = Case(f"f{20 * copies}", str(20 * copies), Shape(copies=copies))
+        rows.append(_ran(started, plan, case, max(2_000, plan.events // copies), say))
+    return rows
+
+
+def by_partitions(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """The same events over more partitions."""
+    rows = []
+    for partitions in PARTITIONS:
+        parted = replace(started, partitions=partitions, tag=f"{started.tag}.p{partitions}", _made=set())
+        rows.append(_ran(parted, plan, Case(f"p{partitions}", str(partitions)), plan.events, say))
+    return rows
+
+
+def _ran(started: Services, plan: Plan, case: Case, events: int, say: Say) -> dict[str, Any]:
+    say(f"{case.name}: filling")
+    filled = fill_case(started, case, events, workload(events if case.shape == Shape() else 1))
+    measured = []
+    for turn in range(plan.runs):
+        say(f"{case.name}: run {turn + 1} of {plan.runs}")
+        measured.append(filled.run(str(turn)))
+    result = summary(measured)
+    per_value = round(result["cpu_ns_per_event"] / case.features, 1)
+    return {"name": case.title, **result, "cpu_ns_per_value": per_value}
+
+
+def by_workers(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """One worker and two on the same topic, by the clock."""
+    load, rows = workload(plan.events), []
+    for count in WORKERS:
+        runs = []
+        for turn in range(plan.runs):
+            say(f"{count} workers: run {turn + 1} of {plan.runs}")
+            runs.append(_share(started, plan, count, f"w{count}-{turn}", load))
+        rows.append(
+            sorted(runs, key=lambda run: run["events_per_second"])[len(runs) // 2] | {"name": str(count)}
+        )
+    return rows
+
+
+def _share(started: Services, plan: Plan, count: int, name: str, load: Workload) -> dict[str, Any]:
+    topics = started.topics(name, dlq=f"dlq-{name}")
+    path = started.directory / "w.json"
+    path.write_text(reference().to_json())
+    sections = {
+        "consumer": {**HELD, "group": f"{started.tag}.{name}"},
+        "topics": topics.model_dump() | {"labels": None},  # partitions of one topic can be shared evenly
+    }
+    config = started.configure(name, topics, {MODEL: path}, sections)
+    client = redis.Redis.from_url(started.redis.url)
+    cursors = Cursors(name, topics.inference)
+    with _workers(count, config) as workers:
+        _joined(started.kafka, f"{started.tag}.{name}", topics.inference, count, started.partitions)
+        for worker in workers:
+            os.kill(worker.pid or 0, signal.SIGSTOP)
+        fill(started, topics.inference, records(load))
+        begun, busy = [now(worker.pid or 0) for worker in workers], _busy_s()
+        for worker in workers:
+            os.kill(worker.pid or 0, signal.SIGCONT)
+        deadline = time.monotonic() + PATIENCE_S
+        while cursors.progress(client, started.partitions)[1] < len(load.values):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{count} workers did not finish:\n{workers[0].log_text()[-1500:]}")
+            time.sleep(LOOK_EVERY_S)
+        ended, busy = [now(worker.pid or 0) for worker in workers], _busy_s() - busy
+    client.flushdb()
+    client.close()
+    wall_s = ended[0].wall_s - begun[0].wall_s
+    cpu_s = sum(end.cpu_s - start.cpu_s for start, end in zip(begun, ended, strict=True))
+    return {
+        "events": plan.events,
+        "events_per_second": round(plan.events / wall_s),
+        "cpu_ns_per_event": round(cpu_s / plan.events * 1e9),
+        "cores_of_workers": round(cpu_s / wall_s, 2),
+        "cores_busy": round(busy / wall_s, 2),
+    }
+
+
+@contextmanager
+def _workers(count: int, config: Path) -> Iterator[list[Process]]:
+    workers = [Process(f"bench-scale-{number}", None) for number in range(count)]
+    command = [sys.executable, *AS_SHIPPED, "--config", str(config), "--only", "ingest"]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    try:
+        for number, worker in enumerate(workers):
+            worker.spawn(command, {**os.environ, "PYTHONPATH": str(ROOT)})
+            if len(cores) >= count and worker.pid is not None:
+                os.sched_setaffinity(worker.pid, {cores[number]})
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGCONT)
+            worker.close()
+
+
+def _joined(kafka: Broker, group: str, topic: str, count: int, partitions: int) -> None:
+    """Wait until so many members share all partitions of the topic, evenly."""
+    admin, deadline = AdminClient(kafka.client), time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        try:
+            members = admin.describe_consumer_groups([group])[group].result().members
+        except KafkaException:  # the coordinator of a new group is being found
+            continue
+        shares = [
+            sum(each.topic == topic for each in member.assignment.topic_partitions) for member in members
+        ]
+        if len(shares) == count and sum(shares) == partitions and max(shares) - min(shares) <= 1:
+            return
+    raise RuntimeError(f"{count} workers did not share {partitions} partitions within {PATIENCE_S:.0f} s")
+
+
+def _busy_s() -> float:
+    """Seconds that all cores together have worked."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+PARTS: Mapping[str, Callable[[Services, Plan, Say], list[dict[str, Any]]]] = {
+    "models": by_models,
+    "features": by_features,
+    "partitions": by_partitions,
+    "workers": by_workers,
+}
+
+
+def measure(plan: Plan, say: Say) -> dict[str, Any]:
+    """Run the parts and return the report."""
+    with services(plan.partitions, plan.broker) as started:
+        parts = {part: _compared(PARTS[part](started, plan, say)) for part in plan.parts}
+        on = machine(broker=started.kafka.title, redis_server=started.redis.version)
+    return {"runs": plan.runs, "parts": parts, "machine": on}
+
+
+def _compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for row in rows:
+        for number in ("cpu_ns_per_event", "cpu_ns_per_value", "events_per_second"):
+            if number in row:
+                row[f"{number}_ratio"] = round(row[number] / rows[0][number], 2)
+    return rows
+
+
+def print_tables(report: Mapping[str, Any]) -> None:
+    """Write the report as a table a part."""
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for part, rows in report["parts"].items():
+        columns = [
+            name for name in rows[0] if name not in ("name", "events", "spread", "events_per_core_second")
+        ]
+        shown = table(part, *(name.replace("_", " ") for name in columns))
+        for row in rows:
+            shown.add_row(row["name"], *(f"{row[name]:,}" for name in columns))
+        console.print(shown)
+    console.print(f"{report['runs']} runs, medians. {machine_line(report)}")
+
+
+def main(
+    *,
+    events: Annotated[int, typer.Option(min=1_000, help="Events in a topic.")] = 300_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions, where they do not differ.")] = 8,
+    part: Annotated[
+        list[str] | None, typer.Option(help=f"Only this: {', '.join(PARTS)}; repeatable.")
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Kafka that runs; by default one is started.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Measure what an event costs as things grow."""
+    parts = part or list(PARTS)
+    if unknown := [each for each in parts if each not in PARTS]:
+        raise typer.BadParameter(f"--part {unknown[0]} is none of {', '.join(PARTS)}")
+    log = Console(stderr=True)
+    try:
+        with log.status("Starting") as status:
+            report = measure(Plan(events, runs, partitions, broker, parts), status.update)
+    except (DriftstreamError, RuntimeError) as error:
+        typer.echo(f"benchmarks.scale: error: {error}", err=True)
+        raise typer.Exit(3) from None
+    if as_json:
+        print_json(report)
+    else:
+        print_tables(report)
+
+
+if __name__ == "__main__":
+    typer.run(main)
