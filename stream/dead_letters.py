@@ -53,12 +53,22 @@ def shortened(letter: Message) -> Message:
     For a record so close to the limit of its topic that the headers do not fit; it can still be read in full
     at its topic, partition and offset.
     """
+    return _cut(letter, key_bytes=SHORT_KEY, value_bytes=SHORT_VALUE)
+
+
+def emptied(letter: Message) -> Message:
+    """Return a dead letter that says where its record is, and holds nothing of it."""
+    return _cut(letter, key_bytes=0, value_bytes=0)
+
+
+def _cut(letter: Message, *, key_bytes: int, value_bytes: int) -> Message:
+    """Return the beginning of a letter's key and value with our headers, and how long all of it was."""
     key, value = letter.key or b"", letter.value or b""
     sizes = {KEY_BYTES: len(key), VALUE_BYTES: len(value), PREFIX + "headers": _foreign(letter)}
     headers = [(name, content) for name, content in letter.headers if name.startswith(PREFIX)]
     headers += [(name, str(size).encode()) for name, size in sizes.items()]
     return Message(
-        letter.topic, letter.key and key[:SHORT_KEY], letter.value and value[:SHORT_VALUE], headers
+        letter.topic, letter.key and key[:key_bytes], letter.value and value[:value_bytes], headers
     )
 
 

@@ -31,7 +31,7 @@ from stream.codec import Decoder, Rejected
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.crash_points import reached
-from stream.dead_letters import dead_letter
+from stream.dead_letters import dead_letter, emptied
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
 from stream.gather import RecordTimes, TopicBatch, batch_for, gather, split
@@ -58,6 +58,7 @@ class IngestSpec:
     max_future_skew_ms: int
     idle_after_ms: int
     dlq_suffix: str
+    whole_letters: bool = True
     beat_interval_ms: int = 1_000
 
 
@@ -226,12 +227,11 @@ class Ingest:
         for reason, count in reasons.items():
             self._metrics.rejected(batch.topic, reason, count)
         dlq = batch.topic + self.spec.dlq_suffix
-        self._committer.dead(
-            [
-                dead_letter(batch.records[row], dlq_topic=dlq, reason=reason, detail=detail)
-                for row, reason, detail in refused
-            ]
-        )
+        letters = [
+            dead_letter(batch.records[row], dlq_topic=dlq, reason=reason, detail=detail)
+            for row, reason, detail in refused
+        ]
+        self._committer.dead(letters if self.spec.whole_letters else list(map(emptied, letters)))
 
     # ---- commits out
 

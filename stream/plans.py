@@ -154,4 +154,5 @@ def ingest_spec(settings: Settings) -> IngestSpec:
         max_future_skew_ms=settings.time.max_future_skew_ms,
         idle_after_ms=settings.time.idle_after_ms,
         dlq_suffix=settings.topics.dlq_suffix,
+        whole_letters=settings.errors.letters == "whole",
     )

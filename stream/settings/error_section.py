@@ -18,6 +18,11 @@ class ErrorSettings(Section):
         default="breaker",
         description="in a flood of rejected records, `breaker` pauses and probes the topic, `all` drains it",
     )
+    letters: Literal["whole", "place"] = Field(
+        default="whole",
+        description="what a dead letter holds: `whole` its record, unchanged; `place` where that is alone, "
+        "for records that may be personal; such a letter cannot be replayed",
+    )
     flood_share: float = Field(
         default=0.5, gt=0, lt=1, description="more than this share of a topic's records rejected is a flood"
     )

@@ -21,7 +21,7 @@ from detectors import Reference
 from stream.cli import main
 from stream.learning.reference_building import EventColumns, build_named
 from stream.settings.privacy_section import PrivacySettings
-from tests.integration.pipeline import Pipeline, eventually, values
+from tests.integration.pipeline import Pipeline, eventually, send, values
 from tests.security.secured import Secured, secured
 
 pytestmark = pytest.mark.services
@@ -133,6 +133,9 @@ def assert_kept_as_promised(pipeline: Pipeline) -> None:
         assert any(":pending:" in name for name in kinds)
         assert any(":pane:" in name for name in kinds)
         everything = b"\n".join([*names, *(contents(client, name) for name in names)])
+    letters = pipeline.reader("inference.dlq").poll()
+    assert [letter.value() for letter in letters] == [b""]
+    everything += b"\n".join(bytes(value) for _, value in letters[0].headers() or [])
     for role in ("metrics", "alerts"):
         everything += b"\n".join(record.value() or b"" for record in pipeline.reader(role).poll())
     assert b"***" in everything or b"#" in everything
@@ -165,6 +168,7 @@ def pipelines(
             document["kafka"] = getattr(services, how)()
             document["privacy"] = {"id_key": KEY, "fields": FIELDS}
             document["models"]["n"] = {"learn": "24h"}
+            document["errors"] = {"letters": "place"}
             made[how].config.write_text(yaml.safe_dump(document))
             allow_kafka(services, made[how])
         yield made
@@ -202,6 +206,8 @@ def test_a_worker_counts_and_judges_by_every_way_in_with_no_more_rights_than_the
             if how == HOW[0]:
                 run(capsys, *emit, *LABELLED, "--model", "n", "--model-version", "v1")
                 run(capsys, *emit, "--model", "nobody's")
+        send(pipeline.producer(), pipeline.topics["inference"], [(0, b"planted, and no event")])
+        eventually(lambda p=pipeline: p.total("rejected") == 1, lambda w=workers[how]: w.log)  # type: ignore[misc]
         windows = pipeline.reader("metrics")
         eventually(lambda seen=windows: values(seen.poll()), lambda w=workers[how]: w.log)  # type: ignore[misc]
         status = json.loads(run(capsys, "status", "--config", config, "--output", "json"))
