@@ -34,7 +34,9 @@ def chosen(engine: Engine) -> Literal["native", "python"]:
     if _scanner() is not None:
         return "native"
     if engine == "native":
-        raise ConfigError("decoder native: driftstream-native is not installed; install it, or set auto")
+        raise ConfigError(
+            "ingest.decoder is native: driftstream-native is not installed; install it, or set auto"
+        )
     return "python"
 
 
