@@ -44,7 +44,9 @@ log = logging.getLogger(__name__)
 HOLD_S = 0.5
 PROBE_MS = 5_000
 COMMITS_APART = 5
-"""Commits begin at least so many times apart as the last one took: thousands of panes leave time to count."""
+"""Commits begin at least so many times apart as the last one took of the processor: with thousands of panes
+there is time left to count. Waiting for Redis is not in it."""
+LONGEST_APART_MS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,11 @@ class Source:
     topic: str
     decoder: Decoder
     counter: BatchCounter
+
+
+def thread_ms() -> int:
+    """CPU time of this thread."""
+    return time.thread_time_ns() // 1_000_000
 
 
 def monotonic_ms() -> int:
@@ -237,7 +244,7 @@ class Ingest:
 
     def commit(self) -> None:
         """Commit what changed. While Redis or Kafka refuses, partitions are paused and the group is kept."""
-        now = monotonic_ms()
+        now, cpu_ms = monotonic_ms(), thread_ms()
         self._next_flush_ms = now + self.spec.flush_interval_ms
         changed = [owned for owned in self.assignment if owned.changed]
         try:
@@ -250,8 +257,8 @@ class Ingest:
         self._release()
         self._uncommitted = 0
         self._last_commit_ms = now
-        taken_ms = monotonic_ms() - now
-        self._next_flush_ms = now + max(self.spec.flush_interval_ms, COMMITS_APART * taken_ms)
+        apart_ms = min(COMMITS_APART * (thread_ms() - cpu_ms), LONGEST_APART_MS)
+        self._next_flush_ms = now + max(self.spec.flush_interval_ms, apart_ms)
         self._resolve(refused)
         self._committer.publish_again(self.assignment)
         # 5. for lag tools; a failure here costs nothing
