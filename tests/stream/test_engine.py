@@ -13,5 +13,5 @@ def test_without_the_extension_auto_is_python_and_native_is_an_error(monkeypatch
     monkeypatch.setitem(sys.modules, "driftstream_native", None)
     assert (chosen("auto"), chosen("python")) == ("python", "python")
     assert JsonInferenceDecoder({}).decode([b"x"], [0]).rejected[0].reason == "not_json"
-    with pytest.raises(ConfigError, match="ingest.decoder is native: driftstream-native is not installed"):
+    with pytest.raises(ConfigError, match=r"ingest\.decoder is native: .* is not installed"):
         JsonInferenceDecoder({}, engine="native")
