@@ -86,8 +86,7 @@ class Assignment:
     def on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Claim the partitions and consume each from the offset that Redis holds.
 
-        Not while leaving: the client aborts the process when one call of it serves two callbacks of which the
-        first one calls it, as closing would.
+        Not while leaving: what comes while the consumer closes is taken back in the same moment.
         """
         if self.is_leaving:
             return
@@ -206,12 +205,16 @@ class Assignment:
         return bounds
 
     def _declare(self, topic: str) -> None:
-        """Tell the evaluators the number of partitions; asked anew each time, since topics grow."""
+        """Tell the evaluators the number of partitions; asked anew each time, since topics grow.
+
+        The producer is asked: a consumer that is asked in its own callback forgets which call it serves, and
+        aborts the process when closing serves one more.
+        """
         try:
-            metadata = self._consumer.list_topics(topic, timeout=WATERMARK_TIMEOUT_S).topics[topic]
+            partitions = self._sink.partitions(topic, timeout_s=WATERMARK_TIMEOUT_S)
         except KafkaException as exc:
             raise DependencyError(f"Kafka: no metadata of {topic}: {exc}") from exc
-        self._patiently(lambda: self._store.declare_topic(topic, len(metadata.partitions)))
+        self._patiently(lambda: self._store.declare_topic(topic, partitions))
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Retry through a Redis restart; a longer outage ends the worker, to be started again."""

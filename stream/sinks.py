@@ -78,6 +78,10 @@ class KafkaSink:
         """Serve delivery reports; wait for one if there is none."""
         self._producer.poll(timeout_s)
 
+    def partitions(self, topic: str, *, timeout_s: float) -> int:
+        """Number of partitions of a topic, asked of the broker; KafkaException when it does not answer."""
+        return len(self._producer.list_topics(topic, timeout=timeout_s).topics[topic].partitions)
+
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
         return int(self._producer.flush(timeout_s))
