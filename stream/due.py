@@ -10,7 +10,7 @@ from stream.watermarks import GlobalWatermark
 
 WINDOWS_PER_TURN = 64
 WINDOWS_PER_LOOK = 1_024
-TURNS_TO_FOLD = 32
+TURNS_TO_FOLD = 8
 MS_PER_LABELLED = 10
 NEVER_MS = 1 << 62
 
