@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka import Message as Record
 
 from stream.assignment import Assignment
@@ -35,6 +35,7 @@ from stream.dead_letters import dead_letter, emptied
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
 from stream.gather import RecordTimes, TopicBatch, batch_for, gather, split
+from stream.ingest_gauges import IngestGauges
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
@@ -117,7 +118,7 @@ class Ingest:
         self._uncommitted = 0
         self._batch = spec.batch
         self._beat_heard = beat
-        self._shown: set[tuple[str, int]] = set()
+        self._gauges = IngestGauges(consumer, metrics)
         self._last_commit_ms = monotonic_ms()
 
     # ---- life
@@ -183,11 +184,9 @@ class Ingest:
         if self._held:
             since_s = (monotonic_ms() - self._last_commit_ms) / 1000
             return False, f"no commit was taken for {since_s:.0f} s: see the log"
-        trouble = self._floods.trouble()
-        if trouble is not None:
-            return False, trouble
-        if self._progress.reason is not None:
-            return False, self._progress.reason
+        for trouble in (self._floods.trouble(), self._progress.reason):
+            if trouble is not None:
+                return False, trouble
         return True, f"{len(self.assignment)} partitions"
 
     # ---- records in
@@ -333,16 +332,10 @@ class Ingest:
                 self._hold(exc)
                 return
             self._resolve(refused)
-        for topic in self._sources:
-            assigned = [owned for owned in self.assignment if owned.topic == topic]
-            paused = len(assigned) if self._held or self._floods.paused(topic) else 0
-            self._metrics.partitions(topic, assigned=len(assigned), paused=paused)
-            for owned in assigned:
-                self._gauge(owned)
-        shown = {(owned.topic, owned.partition) for owned in self.assignment}
-        for topic, partition in self._shown - shown:
-            self._metrics.revoked(topic, partition)
-        self._shown = shown
+        paused = (
+            self._sources if self._held else [each for each in self._sources if self._floods.paused(each)]
+        )
+        self._gauges.show(self._sources, self.assignment, paused=paused)
 
     def _is_idle(self, owned: OwnedPartition, now_ms: int) -> bool:
         if self._floods.paused(owned.topic):
@@ -350,13 +343,3 @@ class Ingest:
         return (
             owned.caught_up and not owned.changed and now_ms - owned.quiet_since_ms >= self.spec.idle_after_ms
         )
-
-    def _gauge(self, owned: OwnedPartition) -> None:
-        try:
-            _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(owned.topic, owned.partition), cached=True
-            )
-        except KafkaException:
-            high = -1
-        self._metrics.lag(owned.topic, owned.partition, max(high - owned.position, 0) if high >= 0 else None)
-        self._metrics.watermark(owned.topic, owned.partition, owned.intake.watermark_ms)

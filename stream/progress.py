@@ -1,4 +1,4 @@
-"""Readiness that means progress: records that wait are counted, windows that close are looked at.
+"""Liveness that means turning loops, and readiness that means progress: what waits is counted and looked at.
 
 What a client tells without asking comes from its own fetches, so one that does not fetch believes that it has
 read everything. The broker is asked, then, but only while nothing comes: an answer may take as long as the
@@ -20,6 +20,7 @@ QUIET_MS: Final = 5_000
 ASKED_AT_ONCE: Final = 4
 ANSWER_S: Final = 2.0
 LOOK_S: Final = 30.0
+STALE_S: Final = 60.0
 
 
 @dataclass
@@ -65,6 +66,24 @@ class RecordProgress:
             return True
         self.reason = f"{behind} records of {owned.topic}[{owned.partition}] wait, none is counted"
         return False
+
+
+@dataclass
+class Health:
+    """When each loop last turned, and what broke."""
+
+    beats: dict[str, float] = field(default_factory=dict)
+    failure: BaseException | None = None
+
+    def beat(self, loop: str) -> None:
+        """The loop is alive."""
+        self.beats[loop] = time.monotonic()
+
+    def livez(self) -> tuple[bool, str]:
+        """Whether every loop turned lately; never whether Kafka or Redis answer: a restart would not help."""
+        now = time.monotonic()
+        late = [name for name, at in self.beats.items() if now - at > STALE_S]
+        return not late, f"loops without a beat for {STALE_S:.0f} s: {', '.join(late)}" if late else "ok"
 
 
 @dataclass

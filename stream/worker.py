@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal
 
@@ -52,7 +51,7 @@ from stream.plans import (
 )
 from stream.preflight import redis_client, require_redis, require_topics
 from stream.presence import Presence
-from stream.progress import LookProgress
+from stream.progress import Health, LookProgress
 from stream.settings.configuration import Settings
 from stream.settings.environment import read_environment
 from stream.sinks import KafkaSink
@@ -63,28 +62,9 @@ from stream.web import serve
 log = logging.getLogger(__name__)
 log_client = logging.getLogger("librdkafka")
 Stage = Literal["ingest", "evaluate"]
-STALE_S = 60.0
 REDIS_TIMEOUT_S = 10.0
 GC_THRESHOLD = 100_000
 FOLD_EVERY_MS = 1_000
-
-
-@dataclass
-class Health:
-    """When each loop last turned, and what broke."""
-
-    beats: dict[str, float] = field(default_factory=dict)
-    failure: BaseException | None = None
-
-    def beat(self, loop: str) -> None:
-        """The loop is alive."""
-        self.beats[loop] = time.monotonic()
-
-    def livez(self) -> tuple[bool, str]:
-        """Whether every loop turned lately; never whether Kafka or Redis answer: a restart would not help."""
-        now = time.monotonic()
-        late = [name for name, at in self.beats.items() if now - at > STALE_S]
-        return not late, f"loops without a beat for {STALE_S:.0f} s: {', '.join(late)}" if late else "ok"
 
 
 class Worker:
