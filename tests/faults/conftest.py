@@ -27,7 +27,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = [Figures(**row) for report in passed for name, row in report.user_properties if name == _ROW]
     if rows:
         terminalreporter.section("faults")
-        for line in lines(sorted(rows, key=lambda row: int(re.split(r"\D", row.fault)[0]))):
+        for line in lines(sorted(rows, key=lambda row: int((re.findall(r"^\d+", row.fault) or ["99"])[0]))):
             terminalreporter.write_line(line)
 
 
