@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -99,6 +100,7 @@ class OutboxDrain:
     delivered_to: int | None = None
     _flying: dict[int, Message] = field(default_factory=dict)
     _failed: dict[int, Message] = field(default_factory=dict)
+    _order: list[int] = field(default_factory=list)
     _last: int | None = None
 
     def __len__(self) -> int:
@@ -111,9 +113,13 @@ class OutboxDrain:
 
     def send(self, messages: Iterable[Sequenced]) -> None:
         """Produce messages, in order of their sequence numbers."""
-        for sequence, message in messages:
+        given = list(messages)
+        for sequence, message in given:  # all, before a report of one can come: none may seem delivered
+            if sequence not in self._flying:
+                heappush(self._order, sequence)
             self._flying[sequence] = message
             self._last = sequence if self._last is None else max(self._last, sequence)
+        for sequence, message in given:
             self.sink.produce(message, self._report(sequence))
 
     def retry(self) -> None:
@@ -130,7 +136,14 @@ class OutboxDrain:
                 )
                 self._failed[sequence] = message
                 return
-            outstanding = min([*self._flying, *self._failed], default=None)
+            outstanding = self._outstanding()
             self.delivered_to = self._last if outstanding is None else outstanding - 1
 
         return report
+
+    def _outstanding(self) -> int | None:
+        """The first message that is not acknowledged; a look at all of them a report would be quadratic."""
+        order = self._order
+        while order and order[0] not in self._flying and order[0] not in self._failed:
+            heappop(order)
+        return order[0] if order else None
