@@ -57,8 +57,9 @@ class Stopwatch:
         before = [now(pid) for pid in self._pids]
         work()
         after = [now(pid) for pid in self._pids]
-        client, server = (rows / (b.cpu_s - a.cpu_s) for a, b in zip(before, after, strict=True))
-        return Rates(client, server, rows / (after[0].wall_s - before[0].wall_s))
+        both, server = (b.cpu_s - a.cpu_s for a, b in zip(before, after, strict=True))
+        client = both - server  # the server is a child of this process
+        return Rates(rows / client, rows / server, rows / (after[0].wall_s - before[0].wall_s))
 
 
 def predictions(first: int, last: int, pending: int, keys: NDArray[np.uint64]) -> Predictions:

@@ -1,8 +1,8 @@
 -- Apply predictions and labels of one model to the map of its join; every change goes to the model's journal.
 -- KEYS: join (hash: counts, spans in use), blocks (hash: what is known of each block), journal (list)
 -- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, bytes of no value,
---       #count names, count names..., then per section: kind ('p' or 'l'), block of the predictions,
---       bytes a row, rows (8 bytes of key, then value)
+--       #count names, count names..., then per section: kind ('p' or 'l'), block of the predictions, how many
+--       rows it may get, bytes a row, rows (8 bytes of key, then value)
 -- Returns: what has changed, in the order of the count names
 --
 -- An entry: tag (low 5 bits: length of the prediction; high bits: what was seen), prediction, winning label
@@ -29,6 +29,7 @@ local function repeated(name, key, value) -- true = there is an entry, so this o
   end
   return true
 end
+local function taken_at(known, value) return known.start + struct_unpack('<I4', value, 2) end
 local function in_other_grid(hash, key, value, when) -- a prediction taken before the horizon was changed
   for i = 2, #grids do
     local index = floor(when / grids[i].span)
@@ -45,8 +46,7 @@ local function predict(known, key, value)
   local hash = struct_unpack('<I4', key)
   local sizes, stems = known.sizes, known.stems
   local last = #sizes
-  local when = known.start + struct_unpack('<I4', value, 2)
-  if #grids > 1 and in_other_grid(hash, key, value, when) then return end
+  if #grids > 1 and in_other_grid(hash, key, value, taken_at(known, value)) then return end
   for g = 1, last - 1 do
     local name = stems[g] .. format('%d', hash % sizes[g])
     if repeated(name, key, value) then return end
@@ -64,7 +64,7 @@ local function predict(known, key, value)
   local filled = call('HLEN', name)
   if filled == 1 then call('PEXPIRE', name, ttl) elseif filled >= FULL then grow(known) end
   if waits then
-    local label, flags = awaited(early, key, waits, when)
+    local label, flags = awaited(early, key, waits, taken_at(known, value))
     if label or flags > 0 then call('HSET', name, key, tagged(value, flags) .. (label or '')) end
     if label then
       count('joined')
@@ -78,15 +78,18 @@ local hashed, sized, suffix -- the number of the bucket as text, made once for b
 local function look(grid, index, hash, key, ts, late) -- the entry that a label of this time is about, if here
   local known = block(grid, index)
   if not known then return end
-  for g = #known.sizes, 1, -1 do
+  local last, usual = #known.sizes, known.usual
+  for i = usual and 0 or 1, last do -- the generation where the last one was found, then from the newest
+    local g = i == 0 and usual or last + 1 - i
     local size = known.sizes[g]
     if hash ~= hashed or size ~= sized then
       hashed, sized, suffix = hash, size, format('%d', hash % size)
     end
     local name = known.stems[g] .. suffix
-    local value = call('HGET', name, key)
+    local value = (i == 0 or g ~= usual) and call('HGET', name, key)
     if value and sound(value) then
-      local when = known.start + struct_unpack('<I4', value, 2)
+      known.usual = g
+      local when = taken_at(known, value)
       if ts > when + horizon then
         late.name, late.value = name, value
       elseif ts >= when - horizon then
@@ -126,10 +129,10 @@ end
 
 -- an error stops the rows, not the journal: what has been changed is always recorded
 local applied, reason = pcall(function()
-  for i = first, #ARGV, 4 do
-    local stride, rows = tonumber(ARGV[i + 2]), ARGV[i + 3]
+  for i = first, #ARGV, 5 do
+    local stride, rows = tonumber(ARGV[i + 3]), ARGV[i + 4]
     if ARGV[i] == 'p' then
-      local known = opened(tonumber(ARGV[i + 1]))
+      local known = opened(tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
       for at = 1, #rows, stride do
         predict(known, sub(rows, at, at + 7), sub(rows, at + 8, at + stride - 1))
       end

@@ -1,7 +1,8 @@
 -- Part of join.lua: arguments, the journal, and the blocks of event time that entries are in.
 local CONFLICT, LATE, REUSED = 128, 64, 32
 local FULL = 120 -- entries of a bucket (a listpack up to 128)
-local FIRST_SIZE, FILL = 16, 80 -- buckets of the first block, entries aimed at
+local FIRST_SIZE, FILL = 16, 80 -- least buckets of the first block, entries aimed at
+local AHEAD = 8 -- what is likely is at most so many times what is sent (join_packing.py)
 local EARLY_BUCKETS, EARLY_SWEEP, EARLY_FULL, EARLY_LABELS = 4096, 64, 256, 8
 local call, byte, sub, char, format = redis.call, string.byte, string.sub, string.char, string.format
 local floor = math.floor
@@ -65,7 +66,14 @@ local function block(grid, index)
   end
   return known
 end
-local function size_of_next(index) -- as many buckets as the nearest block before would have filled
+local function size_for(n)
+  local size = 1
+  while size * FILL < n do size = size * 2 end
+  return size
+end
+-- As many buckets as the nearest block before would have filled; without one, what is likely by the rows sent.
+-- Too few cost a look in each generation for every further row of the block, too many cost memory.
+local function size_of_next(index, likely)
   local nearest, n = -1, nil
   local all = call('HGETALL', KEYS[2])
   for i = 1, #all, 2 do
@@ -78,20 +86,19 @@ local function size_of_next(index) -- as many buckets as the nearest block befor
       nearest, n = its_index, tonumber(its_n)
     end
   end
-  if not n then return FIRST_SIZE end
-  local size = 1
-  while size * FILL < n do size = size * 2 end
-  return size
+  if not n then return math.max(FIRST_SIZE, size_for(likely)) end
+  return size_for(math.max(n, likely / AHEAD))
 end
-local function opened(index)
+local function opened(index, likely)
   local known = block(own, index)
   if not known then
-    known = load(own, index, (now + ttl) .. ' 0 ' .. size_of_next(index))
+    known = load(own, index, (now + ttl) .. ' 0 ' .. size_of_next(index, likely))
     own.blocks[index] = known
   end
+  known.likely = likely
   return known
 end
 local function grow(known)
   local last = #known.sizes
-  generation(known, known.sizes[last] * (last == 1 and 2 or 8))
+  generation(known, math.max(known.sizes[last] * (last == 1 and 2 or 8), size_for(known.likely)))
 end

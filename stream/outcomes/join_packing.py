@@ -20,6 +20,8 @@ from stream.outcomes.join import TRANSITION, Labels, Predictions, Transitions, n
 BLOCKS = 4
 """Blocks of event time in a horizon: an entry lives up to a quarter longer than it is needed."""
 MAX_HORIZON_MS = BLOCKS * (2**32 - 1)
+AHEAD = 8
+"""A block without one before it gets room for at most so many times the rows of the join that opens it."""
 _MAX_CODE, _NO_CODE = 65_534, 65_535
 NO_VALUE = struct.pack(">d", np.nan)
 """Bytes of a label's value where there is none."""
@@ -31,10 +33,14 @@ _HEAD = len(_MAGIC) + _CHECKSUM
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of one layout: kind ``p`` (in one block) or ``l``, each row ``stride`` bytes, the key first."""
+    """Rows of one layout: kind ``p`` (in one block) or ``l``, each row ``stride`` bytes, the key first.
+
+    ``likely`` is how many rows the block may get, for a block that has not been opened.
+    """
 
     kind: str
     block: int
+    likely: int
     stride: int
     rows: bytes
 
@@ -63,12 +69,19 @@ def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator
         packed = np.empty(len(key), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
         packed["key"] = key
         packed["tag"] = np.dtype(layout).itemsize
-        packed["offset"] = rows.ts_ms[chosen] - block * span_ms
+        ts_ms = rows.ts_ms[chosen]
+        packed["offset"] = ts_ms - block * span_ms
         packed["stratum"] = rows.stratum[chosen]
         packed["prediction"] = (code if coded else rows.prediction)[chosen]
         if scored:
             packed["score"] = rows.score[chosen]
-        yield from _sections("p", block, packed, limit)
+        yield from _sections("p", block, _likely(ts_ms, span_ms), packed, limit)
+
+
+def _likely(ts_ms: NDArray[np.int64], span_ms: int) -> int:
+    """Rows of a whole block at the pace of these, at most :data:`AHEAD` times as many as these."""
+    covered = int(ts_ms.max() - ts_ms.min()) + 1
+    return min(len(ts_ms) * AHEAD, len(ts_ms) * span_ms // covered)
 
 
 def _by_shape(shapes: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp] | slice]]:
@@ -96,12 +109,13 @@ def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
     packed["label"] = np.where(np.isnan(rows.label), np.nan, rows.label + 0.0)
     if valued:
         packed["value"] = np.where(has_value, rows.value + 0.0, np.nan)
-    return _sections("l", 0, packed, limit)
+    return _sections("l", 0, 0, packed, limit)
 
 
-def _sections(kind: str, block: int, packed: NDArray[np.void], limit: int) -> Iterator[Section]:
+def _sections(kind: str, block: int, likely: int, packed: NDArray[np.void], limit: int) -> Iterator[Section]:
     for start in range(0, len(packed), limit):
-        yield Section(kind, block, packed.dtype.itemsize, packed[start : start + limit].tobytes())
+        rows = packed[start : start + limit].tobytes()
+        yield Section(kind, block, likely, packed.dtype.itemsize, rows)
 
 
 def _is_code(values: NDArray[np.float64]) -> NDArray[np.bool_]:

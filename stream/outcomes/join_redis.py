@@ -108,7 +108,7 @@ class RedisJoin:
             () if rows.labels is None else label_sections(rows.labels, ROWS_PER_CALL),
         )
         for call in _full(sections):
-            parts = [part for s in call for part in (s.kind, s.block, s.stride, s.rows)]
+            parts = [part for s in call for part in (s.kind, s.block, s.likely, s.stride, s.rows)]
             yield _Call(rows.model, sum(map(len, call)), names, head + parts)
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:

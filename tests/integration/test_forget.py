@@ -69,6 +69,7 @@ def forgetter(client: Redis, *secrets: bytes, remember_ms: int = HOUR) -> Forget
 
 
 def test_entries_under_every_key_go_and_all_others_stay(client: Redis, join: RedisJoin) -> None:
+    joined(join, predictions=predicted(IDS[:1]))  # a block that starts with too few buckets
     joined(join, predictions=predicted(IDS, step_ms=1_000), labels=labelled(IDS[:100]))
     joined(join, predictions=predicted(["before", "other"], OLD), labels=labelled(["early", "too early"]))
     blocks = client.hgetall(ModelKeys("f", "m").blocks)

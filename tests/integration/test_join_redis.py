@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -77,6 +78,35 @@ def test_the_next_block_starts_with_the_size_of_the_last(client: redis.Redis, st
     send(store.joins, predictions(random_keys(30_000, seed=2), T0 + HORIZON // 4), None)
     sizes = sorted(text.split()[1:] for text in client.hgetall(KEYS.blocks).values())
     assert [b"30000", b"512"] in sizes  # 512 buckets of 59
+
+
+@pytest.mark.parametrize(
+    ("rows", "covered_ms", "buckets"),
+    [
+        (10_000, 60_000, 1024),  # eight times as many, at most, would fill 1,000
+        (10_000, HORIZON // 8, 256),  # half a block: twice as many would fill 250
+        (20, 1, 16),
+    ],
+)
+def test_the_first_block_starts_with_room_for_what_is_likely(
+    client: redis.Redis, store: RedisStore, rows: int, covered_ms: int, buckets: int
+) -> None:
+    sent = replace(predictions(random_keys(rows)), ts_ms=T0 + np.arange(rows) * covered_ms // rows)
+    send(store.joins, sent, None)
+    (stored,) = client.hgetall(KEYS.blocks).values()
+    assert stored.split()[1:] == [str(rows).encode(), str(buckets).encode()]
+
+
+def test_a_block_that_started_too_small_grows_to_what_is_likely(
+    client: redis.Redis, store: RedisStore
+) -> None:
+    send(store.joins, predictions(random_keys(1)), None)
+    keys = random_keys(10_000, seed=2)
+    assert send(store.joins, predictions(keys), None).predictions == 10_000
+    (stored,) = client.hgetall(KEYS.blocks).values()
+    assert stored.split()[1:] == [b"10001", b"16", b"1024"]
+    assert send(store.joins, predictions(keys), None) == JoinCounts()
+    assert send(store.joins, None, labels(keys)).joined == 10_000
 
 
 def test_a_pending_prediction_takes_at_most_40_bytes(client: redis.Redis, store: RedisStore) -> None:
