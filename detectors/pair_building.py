@@ -43,7 +43,7 @@ def build_pairs(
         )
     if len(names) < 2 or (wanted is None and len(names) > DEFAULT_MOST):
         return msgspec.UNSET
-    products = products_of(binning, scores, names)
+    products = products_of(binning, cells, names)
     ranks = binning.ranks(encoded, products)
     sums = [products.sum(ranks, power=power)[0] for power in (1, 2, 3)]
     pairs = PairScores(names, products, ranks.shape[1], sums)

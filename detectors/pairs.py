@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.binning import SPECIAL_CELLS, Binning
 from detectors.counts import Counts
 from detectors.moments import UNIT, Products
-from detectors.scores import Scores, Sums
+from detectors.scores import Scores, Sums, location_scores
 
 Floats = NDArray[np.float64]
 
@@ -43,11 +43,11 @@ def pairable(binning: Binning, scores: Scores, cells: NDArray[np.int64], allowed
     return found
 
 
-def products_of(binning: Binning, scores: Scores, names: Sequence[str]) -> Products:
-    """Return the product sums of pairs of the named columns."""
+def products_of(binning: Binning, cells: NDArray[np.int64], names: Sequence[str]) -> Products:
+    """Return the product sums of pairs of the named columns, under a reference of these ``cells``."""
     columns = [binning.names.index(name) for name in names]
-    first = np.searchsorted(scores.owner, columns)
-    return Products(columns, scores.weights(first), binning.value_cells[columns].tolist())
+    scores = np.array([location_scores(binning, cells, column) for column in columns])
+    return Products(columns, scores, binning.value_cells[columns].tolist())
 
 
 class PairScores:

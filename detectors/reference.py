@@ -21,7 +21,7 @@ from detectors.estimation.table import PerformanceEntry
 from detectors.moments import Products
 from detectors.pairs import PairScores, products_of
 from detectors.reference_file import ReferenceFile, Role, read, write
-from detectors.scores import Scores
+from detectors.scores import Scores, component_counts
 
 SOURCES: Mapping[str, tuple[Role, ...]] = {
     "inference": ("feature", "measure", "prediction", "score"),
@@ -53,16 +53,8 @@ class Reference:
         self.roles: tuple[Role, ...] = tuple(column.role for column in content.columns)
         self.binning = Binning(column.bins for column in content.columns)
         self.counts: Counts = content.counts(self.binning)
-        self.scores = Scores(self.binning, self.counts.cells)
-        self.variation: Variation = content.variation(self.scores)
         self.performance: PerformanceEntry | None = content.performance or None
-        self.pairs: PairScores | None = None
-        self.pair_variation: Variation | None = None
-        self._products: Products | None = None
-        if content.pairs:
-            self._products = products_of(self.binning, self.scores, content.pairs.names)
-            self.pairs = content.pairs.scores(content.rows, self._products)
-            self.pair_variation = content.pairs.learned()
+        content.check_variation(component_counts(self.binning, self.counts.cells))
 
     @classmethod
     def build(
@@ -117,6 +109,35 @@ class Reference:
         content.model, content.version = model, version
         return cls(content)
 
+    # What only the evaluation asks for is made when it does: an ingest of many models never pays for it.
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Score components of the columns, under the reference."""
+        return Scores(self.binning, self.counts.cells)
+
+    @cached_property
+    def variation(self) -> Variation:
+        """How windows of the reference vary by themselves, a component of :attr:`scores` each."""
+        return self._content.variation()
+
+    @cached_property
+    def pairs(self) -> PairScores | None:
+        """Score components of the pairs of columns; None where they are not watched."""
+        pairs = self._content.pairs
+        products = self._products
+        return pairs.scores(self._content.rows, products) if pairs and products is not None else None
+
+    @cached_property
+    def pair_variation(self) -> Variation | None:
+        """How the pairs of columns vary from window to window, a component of :attr:`pairs` each."""
+        return self._content.pairs.learned() if self._content.pairs else None
+
+    @cached_property
+    def _products(self) -> Products | None:
+        pairs = self._content.pairs
+        return products_of(self.binning, self.counts.cells, pairs.names) if pairs else None
+
     @property
     def names(self) -> tuple[str, ...]:
         """Column names, in the order of the counts."""
@@ -163,11 +184,7 @@ class Reference:
 
     def to_json(self) -> str:
         """Return the versioned file: the same reference gives the same bytes."""
-        return self._json
-
-    @cached_property
-    def _json(self) -> str:
-        return write(self._content)
+        return write(self._content).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Reference:
@@ -177,7 +194,7 @@ class Reference:
     @cached_property
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 of the file: counts made with another one must not be merged."""
-        return hashlib.sha256(self._json.encode()).hexdigest()[:16]
+        return hashlib.sha256(write(self._content)).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Reference) and self.fingerprint == other.fingerprint
@@ -207,6 +224,10 @@ class Reference:
     @cached_property
     def _compiled(self) -> CompiledTally | None:
         return compiled_tally(self.binning, self._products)
+
+    def prepare_to_count(self) -> None:
+        """Make now what the first rows would wait for: the fingerprint, and what :meth:`count_into` needs."""
+        _ = self.fingerprint, self._products, self._compiled
 
     def no_counts(self) -> Counts:
         """Return counts of no rows, for :meth:`count_into`."""

@@ -17,7 +17,6 @@ from detectors.errors import FormatError
 from detectors.estimation.table import PerformanceEntry, check_entry
 from detectors.moments import Products
 from detectors.pairs import PairScores
-from detectors.scores import Scores
 from detectors.slots import DAY, WEEK
 
 FORMAT: Final = "driftstream.reference/1"
@@ -146,15 +145,18 @@ class ReferenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             cells[j, -3:] = column.counts[-3:]
         return Counts(cells)
 
-    def variation(self, scores: Scores) -> Variation:
-        """Return the variation of all columns' components, in the order of ``scores``."""
-        parts = [column.variation for column in self.columns]
-        for column, expected in zip(self.columns, scores.per_column, strict=True):
+    def check_variation(self, per_column: Sequence[int]) -> None:
+        """Raise :class:`FormatError` unless the columns have variation for so many components each."""
+        for column, expected in zip(self.columns, per_column, strict=True):
             if len(column.variation.tau2) != expected:
                 raise FormatError(
                     f"reference: variation of column {column.bins.name!r} has {len(column.variation.tau2)}"
                     f" components, its bins have {expected}: build the reference again"
                 )
+
+    def variation(self) -> Variation:
+        """Return the variation of all columns' components, in the order of their scores."""
+        parts = [column.variation for column in self.columns]
         return _joined_variation(parts, self.chunks, self.chunk_rows, self.days)
 
 
@@ -218,9 +220,9 @@ def column_variations(variation: Variation, per_column: Sequence[int]) -> list[C
     return parts
 
 
-def write(content: ReferenceFile) -> str:
-    """Return the file's text: compact JSON, keys in a fixed order."""
-    return msgspec.json.encode(content, order="deterministic").decode()
+def write(content: ReferenceFile) -> bytes:
+    """Return the file's text, UTF-8: compact JSON, keys in a fixed order."""
+    return msgspec.json.encode(content, order="deterministic")
 
 
 def read(text: str | bytes) -> ReferenceFile:
@@ -248,14 +250,21 @@ def read(text: str | bytes) -> ReferenceFile:
 
 
 def _check_pairs(pairs: PairsEntry, columns: Sequence[ColumnEntry]) -> None:
-    numeric = {column.bins.name for column in columns if isinstance(column.bins, NumericBins)}
+    numeric = {column.bins.name for column in columns if _varies(column)}
     if len(set(pairs.names)) != len(pairs.names) or not numeric.issuperset(pairs.names):
-        raise FormatError("reference: pairs: names must be distinct numeric columns: build it again")
+        raise FormatError(
+            "reference: pairs: names must be distinct numeric columns of several values: build it again"
+        )
     expected = len(pairs.names) * (len(pairs.names) - 1) // 2
     lengths = {len(pairs.first), len(pairs.second), len(pairs.third), len(pairs.variation.tau2)}
     if lengths != {expected} or min(pairs.chunks, pairs.chunk_rows) < 1:
         raise FormatError(f"reference: pairs: {len(pairs.names)} names need {expected} pairs: build it again")
     _check_variation("reference: pairs:", pairs.variation)
+
+
+def _varies(column: ColumnEntry) -> bool:
+    values = column.counts[: column.bins.value_cells]
+    return isinstance(column.bins, NumericBins) and len(values) - values.count(0) > 1
 
 
 def _check_column(column: ColumnEntry, rows: int) -> None:

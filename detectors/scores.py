@@ -208,7 +208,23 @@ def _multiplicity(polynomials: int, indicators: list[int], missing: int) -> Floa
     return multiplicity
 
 
-def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:
+def component_counts(binning: Binning, cells: NDArray[np.int64]) -> list[int]:
+    """Return how many components each column has, :attr:`Scores.per_column`, without making any."""
+    occupied = np.count_nonzero(cells[:, : binning.width - len(SPECIAL_CELLS)], axis=1).tolist()
+    return [
+        len(_indicator_cells(binning, j))
+        + (min(len(DEGREES), occupied[j] - 1) if isinstance(column, NumericBins) and occupied[j] > 1 else 0)
+        for j, column in enumerate(binning.columns)
+    ]
+
+
+def location_scores(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:
+    """Return the location score of every cell of numeric column ``j``, that has several values, ``(K,)``."""
+    scores: Floats = _polynomials(binning, cells, j, most=1)[0]
+    return scores
+
+
+def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int, *, most: int = len(DEGREES)) -> Floats:
     """Polynomials of column ``j`` over its cells, ``(degrees, K)``; none for categories and constants."""
     column = binning.columns[j]
     p = _value_shares(binning, cells[j : j + 1])[0]
@@ -217,7 +233,7 @@ def _polynomials(binning: Binning, cells: NDArray[np.int64], j: int) -> Floats:
         return np.empty((0, binning.width))
     u = 2.0 * (np.cumsum(p) - p / 2.0) - 1.0
     u[column.value_cells :] = 0.0
-    basis = orthonormal(u[: column.value_cells], p[: column.value_cells], min(len(DEGREES), occupied - 1))
+    basis = orthonormal(u[: column.value_cells], p[: column.value_cells], min(most, occupied - 1))
     weights = np.zeros((len(basis), binning.width))
     weights[:, : column.value_cells] = basis
     return weights

@@ -123,12 +123,15 @@ def learning_models(settings: Settings) -> frozenset[str]:
 
 
 def counted_references(references: ReferencesByVersion, source: str) -> dict[tuple[str, str], Reference]:
-    """References restricted to the columns of ``source``; those without any are left out."""
-    return {
+    """References restricted to the columns of ``source``, ready to count; those without any are left out."""
+    found = {
         key: restricted
         for key, reference in references.items()
         if (restricted := reference.for_source(source)) is not None
     }
+    for restricted in found.values():
+        restricted.prepare_to_count()
+    return found
 
 
 def flood_policy(settings: Settings) -> FloodPolicy:
