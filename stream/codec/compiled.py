@@ -7,9 +7,9 @@ Python decoder, and both parts are joined in the order of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class CompiledDecoder:
     Parameters
     ----------
     python
-        Decodes what the extension leaves, with the same layouts.
+        Makes the decoder of what the extension leaves, with the same layouts; called for the first such row.
     unmonitored
         Configured models whose references have no column of this topic.
 
@@ -43,17 +43,26 @@ class CompiledDecoder:
     """
 
     def __init__(
-        self, scanner: type[Scanner], plan: Plan, python: BatchDecoder, *, unmonitored: frozenset[str]
+        self,
+        scanner: type[Scanner],
+        plan: Plan,
+        python: Callable[[], BatchDecoder],
+        *,
+        unmonitored: frozenset[str],
     ) -> None:
         self._scanner = scanner(plan.labels, plan.limits, plan.models, plan.versions)
         self._plan = plan
-        self._python = python
+        self._make_python = python
         self._unmonitored = unmonitored
         self._widths = [
             (spec.numbers, spec.codes, len(plan.models[spec.model].segments)) for spec in plan.versions
         ]
         self._measures = [len(plan.models[spec.model].measures) for spec in plan.versions]
         self._has_answers = [spec.answers != IGNORED for spec in plan.versions]
+
+    @cached_property
+    def _python(self) -> BatchDecoder:
+        return self._make_python()
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""

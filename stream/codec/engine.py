@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from stream.codec.batch import Decoder
@@ -55,15 +56,15 @@ def make_decoder(
     ConfigError
         See :func:`chosen`.
     """
-    python = BatchDecoder(layouts, form, limits, configured=configured)
+    python = partial(BatchDecoder, layouts, form, limits, configured=configured)
     scanner = _scanner() if chosen(engine) == "native" else None
     if scanner is None:
-        return python
+        return python()
     plan = compiled_plan(layouts, form, limits)
     try:
         return CompiledDecoder(scanner, plan, python, unmonitored=configured - layouts.keys())
     except (ValueError, OverflowError):  # names that are no Unicode, tens of thousands of columns
-        return python
+        return python()
 
 
 def _scanner() -> type[Scanner] | None:

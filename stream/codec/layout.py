@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec.answers import NO_ANSWERS, Answers
+from stream.codec.attribute_readers import AttributeReader
 from stream.codec.attributes import NOTHING_DECLARED, Attributes, Declared, InferenceAttributes
 from stream.codec.readers import column_reader, row_reader
-from stream.codec.structs import Form, Structs, make_structs
+from stream.codec.structs import Form, ModelStructs, Structs
 from stream.codec.values import Column, codes_of
 
 if TYPE_CHECKING:
@@ -32,36 +34,32 @@ class VersionLayout:
         model: str,
         version: str,
         columns: tuple[Column, ...],
-        structs: Structs,
+        structs: ModelStructs,
         measures: tuple[str, ...] = (),
     ) -> None:
         self.model = model
         self.version = version
         self.columns = columns
         self._measures = {name: structs.declared.measures.index(name) for name in measures}
-        self.attributes = structs.reader
-        numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
-        codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
-        self.paths = [(column, structs.path(column)) for column in columns]
-        self._scalars = [column for column in columns if column.source != "feature"]
-        self._numeric = [column.name for column in numeric]
-        self._categorical = [column.name for column in codes]
-        self._codes = [column.codes.__getitem__ for column in codes]
-        self._read_numbers = row_reader(list(map(structs.path, numeric)))
-        self._read_categories = column_reader(list(map(structs.path, codes)))
-        self._read_scalars = column_reader(list(map(structs.path, self._scalars)))
-        self._read_answers = column_reader([structs.answer] if structs.declared.answers else [])
+        self._structs = structs
+
+    @property
+    def attributes(self) -> AttributeReader:
+        """What reads the attributes off the event structs."""
+        return self._structs.made.reader
+
+    @cached_property
+    def paths(self) -> list[tuple[Column, str]]:
+        """The columns, each with its attribute of the structs."""
+        return [(column, self._structs.made.path(column)) for column in self.columns]
+
+    @cached_property
+    def _read(self) -> _Readers:
+        return _Readers(self.columns, self._structs.made)
 
     def encode(self, events: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Return the encoded columns of ``events``, structs of this layout's model."""
-        encoded: dict[str, NDArray[Any]] = {}
-        if self._numeric or self._categorical:
-            features = [event.features for event in events]
-            encoded.update(zip(self._numeric, self._numeric_rows(features), strict=True))
-            encoded.update(zip(self._categorical, self._categorical_rows(features), strict=True))
-        for column, values in zip(self._scalars, self._read_scalars(events), strict=True):
-            encoded[column.name] = _single(column, values)
-        return encoded
+        return self._read.encode(events)
 
     def measured(self, attributes: Attributes) -> dict[str, NDArray[Any]]:
         """Return the columns of the reference that are measures."""
@@ -71,8 +69,35 @@ class VersionLayout:
 
     def answers(self, events: Sequence[Any]) -> Answers:
         """Return the raw predictions or labels of ``events``; none of them when nobody asked for them."""
-        read = self._read_answers(events)
+        read = self._read.answers(events)
         return Answers.of(read[0]) if read else NO_ANSWERS
+
+
+class _Readers:
+    """Getters that read the columns of one version off the event structs."""
+
+    def __init__(self, columns: tuple[Column, ...], structs: Structs) -> None:
+        numeric = [column for column in columns if column.source == "feature" and column.kind == "numeric"]
+        codes = [column for column in columns if column.source == "feature" and column.kind != "numeric"]
+        self._scalars = [column for column in columns if column.source != "feature"]
+        self._numeric = [column.name for column in numeric]
+        self._categorical = [column.name for column in codes]
+        self._codes = [column.codes.__getitem__ for column in codes]
+        self._read_numbers = row_reader(list(map(structs.path, numeric)))
+        self._read_categories = column_reader(list(map(structs.path, codes)))
+        self._read_scalars = column_reader(list(map(structs.path, self._scalars)))
+        self.answers = column_reader([structs.answer] if structs.declared.answers else [])
+
+    def encode(self, events: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """Return the encoded columns of ``events``."""
+        encoded: dict[str, NDArray[Any]] = {}
+        if self._numeric or self._categorical:
+            features = [event.features for event in events]
+            encoded.update(zip(self._numeric, self._numeric_rows(features), strict=True))
+            encoded.update(zip(self._categorical, self._categorical_rows(features), strict=True))
+        for column, values in zip(self._scalars, self._read_scalars(events), strict=True):
+            encoded[column.name] = _single(column, values)
+        return encoded
 
     # One np.fromiter for all features of a kind: a call each would weigh on small blocks.
 
@@ -105,9 +130,19 @@ class ModelLayout:
     """All versions of one model; ``newest`` takes the events that name no version."""
 
     model: str
-    structs: Structs
+    own: ModelStructs
     versions: Mapping[str, VersionLayout]
     newest: VersionLayout
+
+    @property
+    def structs(self) -> Structs:
+        """What the Python decoder makes of the model's events."""
+        return self.own.made
+
+    @property
+    def declared(self) -> Declared:
+        """Attributes that are kept."""
+        return self.own.declared
 
     def version_of(self, version: str | None) -> VersionLayout | None:
         """Return the layout for an event's ``version``, None when it has no reference."""
@@ -142,7 +177,7 @@ def _layout(
     measured = {version: _measures(part) for version, part in parts.items()}
     names = dict.fromkeys([*declared.measures, *chain.from_iterable(measured.values())])
     declared = replace(declared, measures=tuple(names))
-    structs = make_structs(model, chain.from_iterable(columns.values()), form, string_bytes, declared)
+    structs = ModelStructs(model, list(chain.from_iterable(columns.values())), form, string_bytes, declared)
     versions = {
         version: VersionLayout(model, version, own, structs, measured[version])
         for version, own in columns.items()

@@ -127,13 +127,13 @@ def _cells(columns: Sequence[Column]) -> Cells:
 def _version(found: VersionLayout, cells: Cells, model: int, form: Form, layout: ModelLayout) -> VersionSpec:
     columns = [_column(column, cells, form) for column in found.columns]
     numeric = sum(column.texts is None for column in columns)
-    measures = len(layout.structs.declared.measures)
+    measures = len(layout.declared.measures)
     answers = _answers(found, form, layout)
     return VersionSpec(model, columns, answers, numeric + measures, len(columns) - numeric)
 
 
 def _answers(found: VersionLayout, form: Form, layout: ModelLayout) -> int:
-    if not layout.structs.declared.answers:
+    if not layout.declared.answers:
         return IGNORED
     if any(column.source == form.answer for column in found.columns):
         return _AS_COLUMN
@@ -161,7 +161,7 @@ def _is_exact(value: Any) -> bool:
 
 
 def _model(name: str, versions: dict[str, int], layout: ModelLayout, form: Form) -> ModelSpec:
-    declared = layout.structs.declared
+    declared = layout.declared
     pairs = zip(declared.segments, declared.segment_values, strict=True)
     segments = [(segment, _positions(values[:-2])) for segment, values in pairs]
     choices = _variants(declared) if form.versioned else _feedback(declared)

@@ -214,7 +214,7 @@ def test_a_fault_of_the_extension_costs_no_record() -> None:
 
     python, native = pair(JsonInferenceDecoder, REFERENCES)
     inside = native._decoder  # type: ignore[attr-defined]
-    broken = CompiledDecoder(Broken, inside._plan, inside._python, unmonitored=frozenset())  # type: ignore[arg-type]
+    broken = CompiledDecoder(Broken, inside._plan, inside._make_python, unmonitored=frozenset())  # type: ignore[arg-type]
     value = json.dumps(VALID).encode()
     found = broken.decode([value], [TS])
     same_batch(found, python.decode([value], [TS]))
