@@ -35,6 +35,7 @@ HORIZON_MS = 3 * 24 * 3600 * 1000
 START_MS = 1_760_000_000_000
 BATCH = 10_000
 SLIDE_MS = 60_000
+FIRST_BLOCK_MS = 600_000
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,19 @@ def measure_join(pending: int, joins: int, runs: int, say: Callable[[str], None]
         }
 
 
+def measure_first_block(rows: int, runs: int) -> dict[str, Any]:
+    """New predictions of ten minutes of event time, in a Redis that knows nothing of the model's rate."""
+    keys = np.random.default_rng(7).integers(0, 2**64, rows, dtype=np.uint64)
+    pending = rows * HORIZON_MS // FIRST_BLOCK_MS  # the pace of a whole horizon
+    written = []
+    for _ in range(runs):
+        with EmbeddedRedis(appendonly=False) as server, redis.Redis.from_url(server.url) as client:
+            store, watch = RedisStore(client, prefix="ds"), Stopwatch(server)
+            written.append(watch.rates(rows, lambda s=store: write(s, 0, rows, pending, keys)))
+            looks = client.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"]
+    return {"looks_a_prediction": round(looks / rows, 2), "predictions": medians(written)}
+
+
 def start_of(rows: NDArray[np.int64], pending: int) -> NDArray[np.int64]:
     return START_MS + rows * HORIZON_MS // pending
 
@@ -205,6 +219,7 @@ def main(
     report = {
         "pending": pending,
         "join": ours,
+        "a first block": measure_first_block(joins, runs),
         "straight line": raw,
         "ids_hashed_per_core_second": hashed(200_000),
         "machine": machine(redis_server=ours.pop("server")),

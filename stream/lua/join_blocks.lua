@@ -98,7 +98,9 @@ local function opened(index, likely)
   known.likely = likely
   return known
 end
+-- A little, where the last size was a good guess: by the block before, or by the rows sent.
 local function grow(known)
-  local last = #known.sizes
-  generation(known, math.max(known.sizes[last] * (last == 1 and 2 or 8), size_for(known.likely)))
+  local sizes, last = known.sizes, #known.sizes
+  local guessed = last == 1 or sizes[last] > 8 * sizes[last - 1]
+  generation(known, math.max(sizes[last] * (guessed and 2 or 8), size_for(known.likely)))
 end
