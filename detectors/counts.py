@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import Binning
+from detectors.compiled_bytes import compiled_bytes
 from detectors.errors import CorruptBytes, MismatchError
 from detectors.framing import frame, unframe
 
@@ -128,6 +129,10 @@ class Counts:
 
     def to_bytes(self) -> bytes:
         """Return checked bytes; numbers take 1, 2, 4 or 8 bytes each, whichever the largest fits into."""
+        packed = compiled_bytes(self.n, self.cells, self.moments)
+        return self._packed() if packed is None else packed
+
+    def _packed(self) -> bytes:
         width = next(size for size in _WIDTHS if self.n < 1 << (8 * size - (size == 8)))
         shape = _SHAPE.pack(self.n, *self.cells.shape, width)
         payload = shape + self.cells.astype(_WIDTHS[width]).tobytes()

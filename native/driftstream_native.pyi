@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 __version__: str
 
+def counts_bytes(rows: int, cells: NDArray[np.int64], moments: NDArray[np.int64] | None) -> bytes | None:
+    """Pack counts: ``detectors.Counts.to_bytes``. None for arrays that are not in one piece."""
+
 @final
 class Tally:
     """Counts the columns of one binning; see ``detectors.compiled``."""

@@ -9,6 +9,7 @@
 mod batch;
 mod blake2b;
 mod cells;
+mod counts;
 mod cursor;
 mod number;
 mod plan;
@@ -20,6 +21,8 @@ mod table;
 mod tally;
 mod time;
 
+#[cfg(feature = "python")]
+mod counts_python;
 #[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "python")]
@@ -37,5 +40,6 @@ fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<python::Scanner>()?;
     module.add_class::<python::Scanned>()?;
     module.add_class::<tally_python::Tally>()?;
+    module.add_function(wrap_pyfunction!(counts_python::counts_bytes, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

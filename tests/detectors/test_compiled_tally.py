@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from detectors import Counts
 from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.compiled import compiled_tally
+from detectors.compiled_bytes import compiled_bytes
 from detectors.moments import Products
 
 pytest.importorskip("driftstream_native", reason="the compiled package is not installed")
@@ -118,3 +119,28 @@ def test_what_is_not_in_order_changes_nothing() -> None:
         assert not compiled.count_into(counts, left_to_numpy, group)
     assert counts == no_counts(binning, None, 1)
     assert counts[0].n == 0
+
+
+@given(
+    st.sampled_from([1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**40]),
+    st.integers(1, 5),
+    st.integers(1, 9),
+    st.none() | st.lists(st.integers(-(2**62), 2**62).map(lambda x: x >> (abs(x) % 62)), max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_the_bytes_are_those_of_numpy(n, columns, width, moments, random):
+    cells = np.zeros((columns, width), np.int64)
+    for column in cells:
+        some = random.randint(0, n)
+        column[0] += n - some
+        column[-1] += some
+    counts = Counts(cells, moments)
+    assert compiled_bytes(counts.n, counts.cells, counts.moments) == counts._packed()
+    assert Counts.from_bytes(counts.to_bytes()) == counts
+
+
+def test_arrays_in_pieces_are_packed_by_numpy():
+    whole = np.ones((4, 6), np.int64)
+    counts = Counts.of(whole[:, ::2], None, 3)
+    assert compiled_bytes(3, counts.cells, None) is None
+    assert Counts.from_bytes(counts.to_bytes()) == Counts(whole[:, :3])
