@@ -191,7 +191,13 @@ def _measures(reference: Reference) -> tuple[str, ...]:
 
 
 def _boolean_places(reference: Reference) -> list[tuple[str, str]]:
-    return [column.place for column in _columns(reference, set()) if {"true", "false"} & column.codes.keys()]
+    triples = zip(reference.names, reference.roles, reference.kinds, strict=True)
+    return [
+        (role, name if role == "feature" else role)
+        for name, role, kind in triples
+        if role != "measure" and kind != "numeric"
+        if {"true", "false"} & reference.binning.lookup(name).keys()
+    ]
 
 
 def _columns(reference: Reference, booleans: set[tuple[str, str]]) -> tuple[Column, ...]:
