@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import faust
-import msgspec
 import redis
 
+from stream.errors import CorruptState
 from stream.evaluator import Evaluator
-from stream.messages import Notice, home_partition
+from stream.messages import Notice, home_partition, read_notices
 from stream.progress import LookProgress
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ BACKOFF_S = 1.0
 # A broker that has just restarted may not know the topic yet, and then Faust assigns nothing to anybody. It
 # assigns anew when it sees the topic; by default the client looks every five minutes.
 METADATA_MAX_AGE_MS = 10_000
-_NOTICE = msgspec.json.Decoder(Notice)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +110,8 @@ class EvaluationAgents:
 
     def _heard(self, value: bytes) -> None:
         try:
-            self._notices.append(_NOTICE.decode(value))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            self._notices += read_notices(value)
+        except CorruptState as exc:
             log.error('notice ignored, the index of open panes tells the rest reason="%s"', exc)
             return
         self._wake.set()

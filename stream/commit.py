@@ -7,13 +7,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from stream.counting import Delta
 from stream.crash_points import reached
 from stream.dead_letter_queue import DeadLetterQueue
 from stream.errors import Fenced, OffsetMismatch
-from stream.messages import Message, home_partition, notices
+from stream.messages import Message, notice_messages, notices
 from stream.metrics import Metrics
 from stream.outcomes.join_rows import merged
 from stream.outcomes.sending import OutcomeJoin
@@ -27,7 +25,6 @@ CLOSE_TIMEOUT_S = 10.0
 CLOSING_FLUSH_MS = 50
 MOST_CLOSES = 16
 """Different times of closing that are looked for; others wait for the next commit."""
-_JSON = msgspec.json.Encoder()
 
 
 class Committer:
@@ -171,15 +168,8 @@ class Committer:
             for key in owned.intake.dirty
         }
         keys = owned.intake.announce(closes_at, passed_ms=owned.passed_ms)
-        return [
-            Message(
-                self._panes_topic,
-                notice.model.encode(),
-                _JSON.encode(notice),
-                partition=home_partition(notice.model, self._panes_partitions),
-            )
-            for notice in notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labelled)
-        ]
+        told = notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labelled)
+        return notice_messages(told, topic=self._panes_topic, partitions=self._panes_partitions)
 
     def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:
         """Serve delivery reports and repeat what was refused; how many messages are not acknowledged yet."""

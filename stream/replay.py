@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import msgspec
 from prometheus_client import CollectorRegistry
 
 from detectors import Reference
@@ -25,7 +24,7 @@ from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import ConfigError
 from stream.evaluator import Evaluator, EvaluatorSpec
-from stream.messages import Message, Notice
+from stream.messages import Message, read_notices
 from stream.metrics import Metrics
 from stream.outcomes.columns import OutcomeReader
 from stream.outcomes.intake import JoinedModel, OutcomeIntake
@@ -42,7 +41,6 @@ from stream.watermarks import BEATS_TO_SETTLE
 
 METRICS, ALERTS, PANES = "metrics", "alerts", "panes"
 """Topics of the messages a replay gives back: window records and alerts; notices stay inside."""
-_NOTICE = msgspec.json.Decoder(Notice)
 _DECODERS: Mapping[str, type[JsonInferenceDecoder | JsonLabelDecoder]] = {
     INFERENCE: JsonInferenceDecoder,
     LABELS: JsonLabelDecoder,
@@ -203,7 +201,8 @@ class Replay:
         for intake in self._intakes.values():
             intake.flush(self._committer)
         for message in self._sink.take():
-            self._evaluator.take(_NOTICE.decode(message.value or b""))
+            for notice in read_notices(message.value or b""):
+                self._evaluator.take(notice)
         while True:  # one look evaluates a bounded number of windows
             evaluated = self._evaluator.look()
             messages = self._sink.take()

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry
 
@@ -21,7 +20,7 @@ from stream.alerts import AlertRoute
 from stream.commit import Committer
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.ingest import Source
-from stream.messages import Message, Notice
+from stream.messages import Message, read_notices
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition, Start, take_over
 from stream.plans import model_plans, sources_of, topics_by_source, windows_of
@@ -29,8 +28,6 @@ from stream.settings.configuration import load_settings
 from stream.sinks_memory import ListSink
 from stream.store_memory import MemoryStore
 from tests.faults.traffic import Sent
-
-_NOTICE = msgspec.json.Decoder(Notice)
 
 
 class _Still:
@@ -134,7 +131,8 @@ class Oracle:
     def _sort(self, message: Message) -> None:
         headers = dict(message.headers)
         if message.topic == "panes":
-            self._evaluator.take(_NOTICE.decode(message.value or b""))
+            for notice in read_notices(message.value or b""):
+                self._evaluator.take(notice)
         elif message.topic == self._metrics_topic:
             self.records[headers["id"].decode()] = message.value or b""
         else:

@@ -17,7 +17,7 @@ from stream.codec import Declared, Decoder, JsonInferenceDecoder, JsonLabelDecod
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.errors import Fenced
-from stream.messages import Notice
+from stream.messages import read_notices
 from stream.metrics import Metrics
 from stream.outcomes.intake import JoinedModel, OutcomeIntake
 from stream.outcomes.join import JoinCounts, ModelRows
@@ -231,5 +231,5 @@ def test_joined_labels_wake_the_evaluator_of_their_model(store: Store, reference
     for i in range(2):  # of one pane: the second time its counts are no news
         worker.read([event(i, T0, label="yes")])
         assert worker.committer.commit([worker.owned]) == []
-    heard = [Notice(**json.loads(message.value or b"")) for message in sink.take()]
+    heard = [notice for message in sink.take() for notice in read_notices(message.value or b"")]
     assert [(notice.model, len(notice.pane_keys())) for notice in heard] == [("m", 1), ("m", 0)]

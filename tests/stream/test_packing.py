@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import CorruptState
 from stream.keys import PaneKey
-from stream.messages import Message, home_partition, notices
+from stream.messages import (
+    MOST_NOTICES,
+    Message,
+    Notice,
+    home_partition,
+    notice_messages,
+    notices,
+    read_notices,
+)
 from stream.packing import Kind, pack, unpack
 
 
@@ -59,6 +68,27 @@ def test_one_notice_a_model() -> None:
     told = notices("inference", 3, keys)
     assert [notice.model for notice in told] == ["a", "b"]
     assert told[0].pane_keys() == [keys[0], keys[2]]
+
+
+def test_notices_of_one_home_travel_together_and_none_is_lost() -> None:
+    told = [Notice("inference", 3, f"m{number}", [("1", 0, "f")]) for number in range(1_000)]
+    sent = notice_messages(told, topic="drift.panes", partitions=4)
+    assert {message.partition for message in sent} == {0, 1, 2, 3}
+    assert len(sent) <= 4 + len(told) // MOST_NOTICES
+    for message in sent:
+        heard = read_notices(message.value or b"")
+        assert len(heard) <= MOST_NOTICES
+        assert {home_partition(notice.model, 4) for notice in heard} == {message.partition}
+    back = [notice for message in sent for notice in read_notices(message.value or b"")]
+    assert sorted(back, key=lambda notice: int(notice.model[1:])) == told
+
+
+def test_a_notice_alone_is_read_and_what_is_none_is_refused() -> None:
+    alone = Notice("inference", 0, "m", [])
+    assert read_notices(msgspec.json.encode(alone)) == [alone]
+    for bad in (b"", b"{}", b"[1]", b"\xff", b'[{"topic": "t"}]'):
+        with pytest.raises(CorruptState):
+            read_notices(bad)
 
 
 def test_the_home_of_a_model_never_moves() -> None:

@@ -17,7 +17,7 @@ from stream.codec import JsonInferenceDecoder
 from stream.commit import Committer
 from stream.counting import BatchCounter
 from stream.evaluator import Evaluator, EvaluatorSpec
-from stream.messages import Notice
+from stream.messages import read_notices
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition, Start, take_over
 from stream.plans import counted_references, series_references
@@ -95,7 +95,8 @@ class Pipeline:
 
     def look(self) -> None:
         for message in self.sink.take():
-            self.evaluator.take(msgspec.json.decode(message.value or b"", type=Notice))
+            for notice in read_notices(message.value or b""):
+                self.evaluator.take(notice)
         while True:
             evaluated = self.evaluator.look()
             self.published += [(message.topic, message.value or b"") for message in self.sink.take()]
