@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ log_client = logging.getLogger("librdkafka")
 Stage = Literal["ingest", "evaluate"]
 REDIS_TIMEOUT_S = 10.0
 GC_THRESHOLD = 100_000
+SWITCH_S = 0.0001
+"""A thread that has heard from Redis waits so long for the interpreter while another one computes; Python's 5 ms,
+at each of the evaluation's round trips, were most of an alert's way."""
 FOLD_EVERY_MS = 1_000
 
 
@@ -222,6 +226,7 @@ class Worker:
             self._learning.follow(lambda known: ingest.replace(self._sources(known)))
         gc.freeze()  # what is alive now lives for good: keep the collector from walking it
         gc.set_threshold(GC_THRESHOLD)
+        sys.setswitchinterval(SWITCH_S)
         thread = threading.Thread(target=self._run_ingest, args=(ingest,), name="ingest")
         thread.start()
         try:
