@@ -66,8 +66,8 @@ Stage = Literal["ingest", "evaluate"]
 REDIS_TIMEOUT_S = 10.0
 GC_THRESHOLD = 100_000
 SWITCH_S = 0.0001
-"""A thread that has heard from Redis waits so long for the interpreter while another one computes; Python's 5 ms,
-at each of the evaluation's round trips, were most of an alert's way."""
+"""How long a thread that has heard from Redis waits for the interpreter while another one computes. Python's
+5 ms, at each round trip of the evaluation, were most of an alert's way."""
 FOLD_EVERY_MS = 1_000
 
 
