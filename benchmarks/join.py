@@ -26,6 +26,7 @@ from benchmarks.report import machine
 from benchmarks.straight_hashes import RawHashes
 from benchmarks.usage import now
 from stream.embedded import EmbeddedRedis
+from stream.one_model import commit_model, load_model
 from stream.outcomes.fold import fold
 from stream.outcomes.join import Labels, OutcomeCommit, Predictions, id_keys
 from stream.store_redis import RedisStore
@@ -80,11 +81,11 @@ def fold_all(store: RedisStore) -> int:
     """Fold the journal as an evaluator does, and trim it; the number of transitions."""
     rows, more = 0, True
     while more:
-        revision, _ = store.load_model(MODEL)
+        revision, _ = load_model(store, MODEL)
         piece = store.joins.journal(MODEL, 50_000)
         fold(piece.transitions, SLIDE_MS)
         commit = OutcomeCommit(base=piece.base, upto=piece.upto, panes={}, ttl_ms=1000)
-        store.decide(MODEL, revision, b"", [], outcomes=commit)
+        commit_model(store, MODEL, revision, b"", [], outcomes=commit)
         rows, more = rows + len(piece.transitions), piece.more
     return rows
 

@@ -150,7 +150,7 @@ class EvaluationAgents:
         return [model for model in self.evaluator.plans if home_partition(model, partitions) in homes]
 
     def _looking(self) -> None:
-        """One model is done: a long look is progress too."""
+        """A group of models is next: a long look is progress too."""
         self.beat()
         self.progress.done()
 

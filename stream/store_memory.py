@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import Conflict, Fenced, OffsetMismatch
 from stream.gaps import KEPT, Gap
 from stream.keys import PaneKey
 from stream.messages import Message
-from stream.outcomes.join import OutcomeCommit
 from stream.outcomes.join_memory import MemoryJoin
 from stream.panes import Pane
-from stream.store import NO_MEMORY, Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel, landed
+from stream.store import Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel
 from stream.watermarks import PartitionClock
 
 
@@ -173,39 +172,3 @@ class MemoryStore:
         for model, last in delivered_to.items():
             held = self._of(model)
             held.outbox = {n: m for n, m in held.outbox.items() if n > last}
-
-    # ---- one model at a time
-
-    def load_model(self, model: str) -> tuple[int, bytes | None]:
-        """Revision and packed state of one model; (0, None) if it was never evaluated."""
-        stored = self.load_models([model])[model]
-        return stored.revision, stored.state
-
-    def load_memory(self, model: str) -> dict[str, bytes]:
-        """What the model's evaluation remembers beside its state, by name."""
-        return dict(self.load_models([model])[model].memory)
-
-    def outbox(self, model: str) -> list[Sequenced]:
-        """Messages of one model not yet delivered, in order."""
-        return list(self.load_models([model])[model].outbox)
-
-    def decide(
-        self,
-        model: str,
-        revision: int,
-        state: bytes,
-        messages: Iterable[Sequenced],
-        memory: Mapping[str, bytes | None] = NO_MEMORY,
-        *,
-        outcomes: OutcomeCommit | None = None,
-    ) -> int:
-        """Commit one model; the new revision. Raises the Conflict that refuses it."""
-        commit = ModelCommit(
-            model=model,
-            revision=revision,
-            state=state,
-            messages=list(messages),
-            memory=memory,
-            outcomes=outcomes,
-        )
-        return landed(self.decide_all([commit])[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import cast
 
@@ -13,10 +13,9 @@ from stream.errors import Conflict, CorruptState
 from stream.gaps import from_text
 from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
-from stream.outcomes.join import OutcomeCommit
 from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
-from stream.store import NO_MEMORY, Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel, landed
+from stream.store import Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel
 from stream.store_calls import commit_call, decide_call, decision, refusal
 from stream.watermarks import PartitionClock
 
@@ -215,39 +214,3 @@ class RedisStore:
             for model, last in delivered_to.items():
                 pipe.zremrangebyscore(ModelKeys(self.prefix, model).outbox, "-inf", last)
             pipe.execute()
-
-    # ---- one model at a time
-
-    def load_model(self, model: str) -> tuple[int, bytes | None]:
-        """Revision and packed state of one model; (0, None) if it was never evaluated."""
-        stored = self.load_models([model])[model]
-        return stored.revision, stored.state
-
-    def load_memory(self, model: str) -> dict[str, bytes]:
-        """What the model's evaluation remembers beside its state, by name."""
-        return dict(self.load_models([model])[model].memory)
-
-    def outbox(self, model: str) -> list[Sequenced]:
-        """Messages of one model not yet delivered, in order."""
-        return list(self.load_models([model])[model].outbox)
-
-    def decide(
-        self,
-        model: str,
-        revision: int,
-        state: bytes,
-        messages: Iterable[Sequenced],
-        memory: Mapping[str, bytes | None] = NO_MEMORY,
-        *,
-        outcomes: OutcomeCommit | None = None,
-    ) -> int:
-        """Commit one model; the new revision. Raises the Conflict that refuses it."""
-        commit = ModelCommit(
-            model=model,
-            revision=revision,
-            state=state,
-            messages=list(messages),
-            memory=memory,
-            outcomes=outcomes,
-        )
-        return landed(self.decide_all([commit])[0])

@@ -19,6 +19,7 @@ from stream.embedded import EmbeddedKafka
 from stream.evaluate import ModelEvaluation
 from stream.keys import PaneKey, worker_key
 from stream.messages import Message
+from stream.one_model import commit_model
 from stream.outcomes.join import Labels, Predictions
 from stream.panes import Pane
 from stream.plans import series_references
@@ -83,7 +84,10 @@ def decide(store: RedisStore, reference: Reference) -> None:
     (key,) = plan.references
     shifted = reference.count({"x": np.full(200, 3.0)})
     evaluation.evaluate(key, ClosedWindow(end_ms=END_MS, newest=shifted, whole=shifted))
-    assert store.decide("loans", 0, evaluation.to_bytes(), [(1, Message("drift.alerts", None, b"{}"))]) == 1
+    assert (
+        commit_model(store, "loans", 0, evaluation.to_bytes(), [(1, Message("drift.alerts", None, b"{}"))])
+        == 1
+    )
 
 
 def join(store: RedisStore) -> None:

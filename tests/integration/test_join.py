@@ -11,6 +11,7 @@ import redis
 
 from stream.errors import Conflict
 from stream.keys import ModelKeys
+from stream.one_model import commit_model, load_model
 from stream.outcomes.join import JoinCounts, Labels, OutcomeCommit, Predictions, Transitions
 from stream.store_memory import MemoryStore
 from stream.store_redis import RedisStore
@@ -232,7 +233,7 @@ def test_a_journal_is_read_in_pieces_and_trimmed_with_the_panes(store: Store) ->
     piece = store.joins.journal("m", 1)
     assert (len(piece.transitions), piece.base, piece.upto, piece.more) == (1, 0, 1, True)
     commit = OutcomeCommit(base=0, upto=piece.upto, panes={T0: b"pane"}, ttl_ms=60_000)
-    assert store.decide("m", 0, b"state", [], outcomes=commit) == 1
+    assert commit_model(store, "m", 0, b"state", [], outcomes=commit) == 1
     assert store.joins.outcome_panes("m", [T0, T0 + 1]) == {T0: b"pane"}
     rest = store.joins.journal("m", 100)
     assert (rest.transitions["ts_ms"].tolist(), rest.base, rest.more) == ([T0 + 1, T0 + 2], 1, False)
@@ -241,19 +242,19 @@ def test_a_journal_is_read_in_pieces_and_trimmed_with_the_panes(store: Store) ->
 def test_of_two_owners_one_folds(store: Store) -> None:
     join(store, predictions((1, 0)))
     (mine, mine_revision), (theirs, their_revision) = (
-        (store.joins.journal("m", 10), store.load_model("m")[0]) for _ in range(2)
+        (store.joins.journal("m", 10), load_model(store, "m")[0]) for _ in range(2)
     )
     join(store, predictions((2, 1)))
     commit = OutcomeCommit(base=mine.base, upto=mine.upto, panes={T0: b"mine"}, ttl_ms=60_000)
-    store.decide("m", mine_revision, b"", [], outcomes=commit)
+    commit_model(store, "m", mine_revision, b"", [], outcomes=commit)
     late = OutcomeCommit(base=theirs.base, upto=theirs.upto, panes={T0: b"theirs"}, ttl_ms=60_000)
     with pytest.raises(Conflict, match="revision"):
-        store.decide("m", their_revision, b"", [], outcomes=late)
+        commit_model(store, "m", their_revision, b"", [], outcomes=late)
     with pytest.raises(Conflict, match="trimmed"):
-        store.decide("m", store.load_model("m")[0], b"", [], outcomes=late)
+        commit_model(store, "m", load_model(store, "m")[0], b"", [], outcomes=late)
     assert store.joins.outcome_panes("m", [T0]) == {T0: b"mine"}
     assert store.joins.journal("m", 10).transitions["ts_ms"].tolist() == [T0 + 1]
-    assert store.load_model("m")[0] == 1
+    assert load_model(store, "m")[0] == 1
 
 
 def test_outcome_keys_share_the_slot_of_the_model() -> None:

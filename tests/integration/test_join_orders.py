@@ -15,6 +15,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stream.one_model import commit_model, load_model
 from stream.outcomes.fold import Folded, OutcomeRows, fold
 from stream.outcomes.join import Labels, OutcomeCommit, Predictions
 from stream.store_memory import MemoryStore
@@ -115,13 +116,12 @@ class Evaluation:
         self.silent: Counter[tuple[int, int]] = Counter()
 
     def step(self, limit: int, *, crash: bool) -> bool:
-        revision, _ = self.store.load_model("m")
+        revision, _ = load_model(self.store, "m")
         piece = self.store.joins.journal("m", limit)
         folded = fold(piece.transitions, SLIDE)
         if crash:
             return True
-        self.store.decide(
-            "m", revision, b"", [],
+        commit_model(self.store, "m", revision, b"", [],
             outcomes=OutcomeCommit(base=piece.base, upto=piece.upto, panes={}, ttl_ms=60_000),
         )  # fmt: skip
         for cell, change in folded.items():

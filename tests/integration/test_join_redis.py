@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from stream.keys import ModelKeys
+from stream.one_model import commit_model, load_model
 from stream.outcomes.join import JoinCounts, Labels, OutcomeCommit, Predictions
 from stream.outcomes.join_redis import RedisJoin
 from stream.store_redis import RedisStore
@@ -186,7 +187,7 @@ def test_a_damaged_piece_of_the_journal_holds_nothing_up(client: redis.Redis, st
     client.lpush(KEYS.journal, b"junk", bytes(damaged))
     piece = store.joins.journal("m", 100)
     assert (len(piece.transitions), piece.upto, store.joins.quarantined) == (3, 3, 2)
-    store.decide("m", 0, b"", [], outcomes=OutcomeCommit(base=0, upto=3, panes={}, ttl_ms=1))
+    commit_model(store, "m", 0, b"", [], outcomes=OutcomeCommit(base=0, upto=3, panes={}, ttl_ms=1))
     assert client.llen(KEYS.journal) == 0
 
 
@@ -212,9 +213,14 @@ def test_a_journal_longer_than_the_limit_comes_in_pieces(store: RedisStore) -> N
     while more:
         piece = store.joins.journal("m", 335)
         assert (piece.base, len(piece.transitions) <= 340) == (base, True)
-        revision, _ = store.load_model("m")
-        store.decide(
-            "m", revision, b"", [], outcomes=OutcomeCommit(base=base, upto=piece.upto, panes={}, ttl_ms=1)
+        revision, _ = load_model(store, "m")
+        commit_model(
+            store,
+            "m",
+            revision,
+            b"",
+            [],
+            outcomes=OutcomeCommit(base=base, upto=piece.upto, panes={}, ttl_ms=1),
         )
         seen, base, more = seen + len(piece.transitions), piece.upto, piece.more
     assert (seen, base) == (500, 50)
@@ -222,6 +228,6 @@ def test_a_journal_longer_than_the_limit_comes_in_pieces(store: RedisStore) -> N
 
 def test_outcome_panes_expire(client: redis.Redis, store: RedisStore) -> None:
     commit = OutcomeCommit(base=0, upto=0, panes={T0: b"a", T0 + 1: b"b"}, ttl_ms=60_000)
-    store.decide("m", 0, b"", [], outcomes=commit)
+    commit_model(store, "m", 0, b"", [], outcomes=commit)
     assert store.joins.outcome_panes("m", [T0, T0 + 1, T0 + 2]) == {T0: b"a", T0 + 1: b"b"}
     assert 0 < client.pttl(KEYS.outcome(T0)) <= 60_000

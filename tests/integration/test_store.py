@@ -13,6 +13,7 @@ from detectors import Counts
 from stream.errors import Conflict, Fenced, OffsetMismatch
 from stream.keys import ModelKeys, PaneKey, PartitionKeys
 from stream.messages import Message
+from stream.one_model import commit_model, load_memory, load_model, outbox
 from stream.panes import Pane
 from stream.store import PartitionCommit
 from stream.store_memory import MemoryStore
@@ -146,28 +147,28 @@ def test_topics_are_declared(store: Store) -> None:
 
 
 def test_of_two_evaluators_one_decides(store: Store) -> None:
-    assert store.load_model("m") == (0, None)
-    assert store.decide("m", 0, b"first", [(1, NOTE), (2, NOTE)]) == 1
+    assert load_model(store, "m") == (0, None)
+    assert commit_model(store, "m", 0, b"first", [(1, NOTE), (2, NOTE)]) == 1
     with pytest.raises(Conflict):
-        store.decide("m", 0, b"second", [(3, NOTE)])
-    assert store.load_model("m") == (1, b"first")
-    assert store.load_memory("m") == {}
+        commit_model(store, "m", 0, b"second", [(3, NOTE)])
+    assert load_model(store, "m") == (1, b"first")
+    assert load_memory(store, "m") == {}
 
 
 def test_memory_commits_with_the_state(store: Store) -> None:
-    store.decide("m", 0, b"state", [], {"a": b"1", "b": b"2"})
-    store.decide("m", 1, b"state", [(1, NOTE)], {"a": None, "c": b"3"})
+    commit_model(store, "m", 0, b"state", [], memory={"a": b"1", "b": b"2"})
+    commit_model(store, "m", 1, b"state", [(1, NOTE)], memory={"a": None, "c": b"3"})
     with pytest.raises(Conflict):
-        store.decide("m", 1, b"late", [], {"b": b"lost"})
-    assert store.load_memory("m") == {"b": b"2", "c": b"3"}
-    assert [number for number, _ in store.outbox("m")] == [1]
+        commit_model(store, "m", 1, b"late", [], memory={"b": b"lost"})
+    assert load_memory(store, "m") == {"b": b"2", "c": b"3"}
+    assert [number for number, _ in outbox(store, "m")] == [1]
 
 
 def test_the_outbox_of_a_model_is_trimmed_up_to_what_was_delivered(store: Store) -> None:
     messages = [(n, replace_value(n)) for n in (1, 2, 3)]
-    store.decide("m", 0, b"state", messages)
+    commit_model(store, "m", 0, b"state", messages)
     store.trim_outboxes({"m": 2})
-    assert store.outbox("m") == messages[2:]
+    assert outbox(store, "m") == messages[2:]
 
 
 def replace_value(n: int) -> Message:
@@ -188,9 +189,9 @@ def test_a_damaged_pane_is_quarantined(redis_url: str) -> None:
 def test_a_damaged_message_does_not_hold_the_others_up(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         store = RedisStore(client, prefix="q")
-        store.decide("m", 0, b"state", [(1, NOTE), (3, NOTE_TOO)])
+        commit_model(store, "m", 0, b"state", [(1, NOTE), (3, NOTE_TOO)])
         client.zadd(ModelKeys("q", "m").outbox, {b"damaged": 2})
-        assert store.outbox("m") == [(1, NOTE), (3, NOTE_TOO)]
+        assert outbox(store, "m") == [(1, NOTE), (3, NOTE_TOO)]
         assert store.quarantined == 1
 
 

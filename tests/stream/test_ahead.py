@@ -17,6 +17,7 @@ from stream.gaps import Gap
 from stream.keys import PaneKey
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
+from stream.one_model import load_model
 from stream.panes import Pane
 from stream.series import ModelPlan, SeriesKey
 from stream.sinks_memory import ListSink
@@ -130,11 +131,11 @@ def test_nothing_is_told_before_the_close(reference: Reference) -> None:
     assert pipeline.look() == []
     assert pipeline.evaluator.look_ahead() == 1
     assert pipeline.look() == []
-    assert pipeline.store.load_model("a") == (0, None)
+    assert load_model(pipeline.store, "a") == (0, None)
     pipeline.commit(closing(0), {})
     (message,) = pipeline.look()
     assert message.topic == "metrics"
-    assert pipeline.store.load_model("a")[0] == 1
+    assert load_model(pipeline.store, "a")[0] == 1
 
 
 def test_too_early_or_after_its_close_nothing_is_ahead(reference: Reference) -> None:
@@ -176,7 +177,7 @@ def test_of_two_evaluators_one_tells_though_the_other_is_ahead(reference: Refere
     pipeline.commit(closing(0), {})
     assert (other.look(), len(pipeline.sink.take())) == (1, 1)
     assert pipeline.look() == []
-    assert pipeline.store.load_model("a")[0] == 1
+    assert load_model(pipeline.store, "a")[0] == 1
 
 
 def stray(rng: random.Random, pipelines: tuple[Pipeline, ...], turns: int) -> tuple[list[list[Message]], int]:

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from detectors import Reference
+from stream.one_model import load_memory
 from stream.series import SeriesKey
 from stream.watermarks import BEATS_TO_SETTLE
 from tests.stream.label_world import HORIZON_MS, PANES, RESTATE_MS, SLIDE_MS, World, known_loans
@@ -77,7 +78,7 @@ def test_final_numbers_are_those_of_a_batch(reference: Reference, *, restart: bo
         world.commit(source, HORIZON_MS + RESTATE_MS + 20 * SLIDE_MS)
     world.look()
     forgotten = world.evaluator._held["m"].evaluation.changed_memory()
-    assert forgotten == dict.fromkeys(world.store.load_memory("m"))
+    assert forgotten == dict.fromkeys(load_memory(world.store, "m"))
 
 
 def test_labels_with_late_times_that_come_first_do_not_end_the_wait(reference: Reference) -> None:

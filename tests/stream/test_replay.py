@@ -19,6 +19,7 @@ from stream.cli import app, main
 from stream.codec import Limits
 from stream.errors import ConfigError
 from stream.messages import Message
+from stream.one_model import outbox
 from stream.replay import ALERTS, METRICS, Replay
 from stream.replay_intake import ReplaySpec, Totals
 from stream.row_events import Record, RowTimes, Source, inference_events
@@ -209,7 +210,7 @@ def test_memory_is_that_of_the_windows_still_restated(tmp_path: Path, reference:
     for _ in pipeline.run(("inference", event) for event in events):
         assert len(pipeline._store.open_panes("inference", 1)) <= 9
         assert len(pipeline._store.undelivered("inference", 0)) <= 1  # trimmed by the next commit
-    assert not pipeline._store.outbox("loans")
+    assert not outbox(pipeline._store, "loans")
 
 
 def test_labels_are_a_series_of_their_own(tmp_path: Path, reference: Reference) -> None:

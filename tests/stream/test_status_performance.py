@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detectors import Reference
+from stream.one_model import load_model
 from stream.status import model_status
 from tests.stream.label_world import HORIZON_MS, PANES, ROWS, SLIDE_MS, World
 
@@ -29,7 +30,7 @@ def scored() -> Reference:
 
 
 def told(world: World) -> dict[str, Any] | None:
-    revision, stored = world.store.load_model("m")
+    revision, stored = load_model(world.store, "m")
     series = model_status("m", revision, stored, 0).series
     return next(each.performance for each in series if each.source == "inference")
 
