@@ -24,13 +24,11 @@ from benchmarks.ingest_peers_venv import peers_python
 from benchmarks.ingest_report import print_tables
 from benchmarks.ingest_variants import CASES, PLAIN, Filled, Variant, fill_case
 from benchmarks.peer_run import run_straight_line
-from benchmarks.quality_peers_venv import PeersUnavailable
-from benchmarks.report import machine, print_json, summary
+from benchmarks.report import machine, reported, summary
 from benchmarks.services import Services, services
 from benchmarks.usage import Usage
 from benchmarks.workload import Workload, workload
 from stream.codec.engine import chosen
-from stream.errors import DriftstreamError
 
 OURS, LINE = "driftstream worker --only ingest", "straight-line script, same decoder"
 FALLBACK = "the same, ingest.decoder: python"
@@ -183,17 +181,12 @@ def main(
     plan = Plan(events, runs, partitions, broker, peer_share, _chosen(variant or []), profile)
     if quick:
         plan = replace(plan, events=min(events, QUICK_EVENTS), runs=1, peer_share=0.0)
-    log = Console(stderr=True)
-    try:
-        with log.status("Starting") as status:
-            report = measure(plan, status.update)
-    except (DriftstreamError, PeersUnavailable, RuntimeError) as error:
-        typer.echo(f"benchmarks.ingest: error: {error}", err=True)
-        raise typer.Exit(3) from None
-    if as_json:
-        print_json(report)
-    else:
-        print_tables(report)
+
+    def measured() -> dict[str, Any]:
+        with Console(stderr=True).status("Starting") as status:
+            return measure(plan, status.update)
+
+    reported("ingest", measured, print_tables, as_json=as_json)
 
 
 def _chosen(names: list[str]) -> tuple[Variant, ...]:

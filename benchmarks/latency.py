@@ -35,14 +35,13 @@ from confluent_kafka import Message as Record
 from rich.console import Console
 
 from benchmarks.paced import PacedLoad, Stream
-from benchmarks.report import machine, machine_line, print_json, table
+from benchmarks.report import machine, machine_line, reported, table
 from benchmarks.services import Services, services
 from benchmarks.usage import Moment, now, usage
 from benchmarks.worker_run import AS_SHIPPED, ROOT
 from benchmarks.workload import MODEL, reference
 from stream.alerts import rfc3339
 from stream.embedded.process import Process
-from stream.errors import DriftstreamError
 from stream.settings.sections import TopicSettings
 
 START_PATIENCE_S = 180.0
@@ -355,15 +354,7 @@ def main(
     )
     if quick:
         plan = replace(plan, **QUICK)
-    try:
-        report = measure(plan)
-    except (DriftstreamError, RuntimeError) as error:
-        typer.echo(f"benchmarks.latency: error: {error}", err=True)
-        raise typer.Exit(3) from None
-    if as_json:
-        print_json(report)
-    else:
-        print_tables(report)
+    reported("latency", lambda: measure(plan), print_tables, as_json=as_json)
 
 
 if __name__ == "__main__":

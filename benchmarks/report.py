@@ -6,17 +6,39 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import typer
 from rich.table import Table
 
+from benchmarks.quality_peers_venv import PeersUnavailable
 from benchmarks.usage import Usage
+from stream.errors import DriftstreamError
 
 PACKAGES = ("driftstream", "confluent-kafka", "msgspec", "numpy", "redis")
+
+
+def reported(
+    name: str,
+    measured: Callable[[], dict[str, Any]],
+    tables: Callable[[dict[str, Any]], None],
+    *,
+    as_json: bool,
+) -> None:
+    """Measure and print; a service or a way that cannot be had is one line, and exit code 3."""
+    try:
+        report = measured()
+    except (DriftstreamError, PeersUnavailable, RuntimeError) as error:
+        typer.echo(f"benchmarks.{name}: error: {error}", err=True)
+        raise typer.Exit(3) from None
+    if as_json:
+        print_json(report)
+    else:
+        tables(report)
 
 
 def summary(runs: Sequence[Usage]) -> dict[str, float]:

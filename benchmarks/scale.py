@@ -31,13 +31,12 @@ from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from benchmarks.ingest_variants import Case, fill_case
-from benchmarks.report import machine, machine_line, print_json, summary, table
+from benchmarks.report import machine, machine_line, reported, summary, table
 from benchmarks.services import Broker, Services, fill, records, services
 from benchmarks.usage import now
 from benchmarks.worker_run import AS_SHIPPED, PATIENCE_S, ROOT, Cursors
 from benchmarks.workload import MODEL, Shape, Workload, reference, workload
 from stream.embedded.process import Process
-from stream.errors import DriftstreamError
 
 Say = Callable[[str], None]
 MODELS, COPIES, PARTITIONS, WORKERS = (1, 10, 100, 1_000), (1, 5, 50), (1, 8, 64), (1, 2)
@@ -242,17 +241,13 @@ def main(
     parts = part or list(PARTS)
     if unknown := [each for each in parts if each not in PARTS]:
         raise typer.BadParameter(f"--part {unknown[0]} is none of {', '.join(PARTS)}")
-    log = Console(stderr=True)
-    try:
-        with log.status("Starting") as status:
-            report = measure(Plan(events, runs, partitions, broker, parts), status.update)
-    except (DriftstreamError, RuntimeError) as error:
-        typer.echo(f"benchmarks.scale: error: {error}", err=True)
-        raise typer.Exit(3) from None
-    if as_json:
-        print_json(report)
-    else:
-        print_tables(report)
+    plan = Plan(events, runs, partitions, broker, parts)
+
+    def measured() -> dict[str, Any]:
+        with Console(stderr=True).status("Starting") as status:
+            return measure(plan, status.update)
+
+    reported("scale", measured, print_tables, as_json=as_json)
 
 
 if __name__ == "__main__":
