@@ -33,7 +33,7 @@ def require_private(settings: Settings, link: Link) -> None:
     path, what, remedy = fault
     raise ConfigError(
         f"{settings.where(*path)}: {what}; {remedy}, or say that the network is trusted: "
-        f"security.insecure: [{link}] or DRIFTSTREAM_INSECURE={link}"
+        f"--insecure, security.insecure: [{link}] or DRIFTSTREAM_INSECURE={link}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
     from detectors import Reference
@@ -22,6 +22,7 @@ def explain(
     model_version: Annotated[str | None, typer.Option(help="Version of it; default the newest.")] = None,
     feature: Annotated[str | None, typer.Option(help="One column, in detail; default all.")] = None,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
     reference: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Reference to explain instead of the configured one.")
     ] = None,
@@ -38,11 +39,13 @@ def explain(
     from stream.cli.explain_output import as_detail, as_text, described
     from stream.settings.configuration import load_settings
 
-    settings = load_settings(config) if reference is None or config is not None else None
-    if reference is not None:
-        explained = _given(reference, model, model_version, settings)
+    settings: Settings | None = None
+    if reference is None:
+        settings = load_settings(config, insecure=insecure)
+        explained = _configured(settings, model, model_version)
     else:
-        explained = _configured(settings or load_settings(config), model, model_version)
+        settings = None if config is None else load_settings(config, insecure=insecure)
+        explained = _given(reference, model, model_version, settings)
     facts = described(explained, settings, rows=rows, column=feature)
     if output is Output.JSON:
         print_json(facts)

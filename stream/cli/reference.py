@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli.options import ConfigOption, Output, OutputOption, print_json
+from stream.cli.options import ConfigOption, InsecureOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
     from detectors import Reference
+    from stream.settings.configuration import Settings
 
 app = typer.Typer(help="Build, show and keep references.", no_args_is_help=True)
 
@@ -48,6 +49,7 @@ def build(
     end: Annotated[str | None, typer.Option("--to", help="Kafka: event time before which it ends.")] = None,
     last: Annotated[str | None, typer.Option(help="Kafka: the time up to now instead, such as 24h.")] = None,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
 ) -> None:
     """Build the reference of a model version from a file of rows in the order in which they happened.
 
@@ -59,6 +61,7 @@ def build(
     """
     from stream.cli.reference_files import as_text, write_whole
     from stream.errors import ConfigError
+    from stream.settings.configuration import load_settings
 
     span = {"--from": start, "--to": end, "--last": last}
     of_files = {
@@ -69,7 +72,8 @@ def build(
     }  # fmt: skip
     if from_kafka:
         _refuse(of_files, "is of --input, not of --from-kafka")
-        reference = _from_kafka(config, (model, model_version), (start, end, last), categorical)
+        settings = load_settings(config, insecure=insecure)
+        reference = _from_kafka(settings, (model, model_version), (start, end, last), categorical)
     elif input_ is None or model_version is None:
         missing = "--input" if input_ is None else "--model-version"
         raise ConfigError(f"{missing} is missing: give it, or --from-kafka to take events of the stream")
@@ -101,17 +105,16 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
 
 
 def _from_kafka(
-    config: Path | None,
+    settings: Settings,
     names: tuple[str, str | None],
     span: tuple[str | None, str | None, str | None],
     categorical: str | None,
 ) -> Reference:
     from stream.cli.reference_stream import build_from_kafka, span_of
     from stream.rows import column_names
-    from stream.settings.configuration import load_settings
 
     wanted, codes = span_of(*span), column_names(categorical) or []
-    return build_from_kafka(load_settings(config), *names, wanted, categorical=codes)
+    return build_from_kafka(settings, *names, wanted, categorical=codes)
 
 
 def _from_file(
@@ -158,6 +161,7 @@ def show(
     *,
     model_version: Annotated[str | None, typer.Option(help="Version of MODEL; default the newest.")] = None,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show what a reference holds: its rows and windows, its columns, and what to know before trusting it.
@@ -165,11 +169,12 @@ def show(
     A model that learns its references is asked for by its name: what workers have learned is in Redis.
     """
     from stream.cli.reference_files import as_text, described, read_reference
+    from stream.settings.configuration import load_settings
 
     if reference.endswith(".json") or Path(reference).is_file():
         found = read_reference(Path(reference))
     else:
-        found = _learned(config, reference, model_version)
+        found = _learned(load_settings(config, insecure=insecure), reference, model_version)
     if output is Output.JSON:
         print_json(described(found))
     else:
@@ -183,11 +188,13 @@ def export(
     file: Annotated[Path, typer.Option("--output", help="File to write; an existing one is replaced.")],
     model_version: Annotated[str | None, typer.Option(help="Version of it; default the newest.")] = None,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
 ) -> None:
     """Write a learned reference to a file, to keep it or to name it under `references`."""
     from stream.cli.reference_files import write_whole
+    from stream.settings.configuration import load_settings
 
-    found = _learned(config, model, model_version)
+    found = _learned(load_settings(config, insecure=insecure), model, model_version)
     write_whole(file, found.to_json())
     typer.echo(f"{found.model} {found.version} ({found.fingerprint}) written to {file}")
 
@@ -198,6 +205,7 @@ def forget(
     *,
     model_version: Annotated[str | None, typer.Option(help="Version of it; default the newest.")] = None,
     config: ConfigOption = None,
+    insecure: InsecureOption = False,
 ) -> None:
     """Drop a learned reference: its version warms up again, from the events that come now.
 
@@ -206,14 +214,13 @@ def forget(
     from stream.cli.reference_stream import forget_learned, learned_versions, one_of
     from stream.settings.configuration import load_settings
 
-    settings = load_settings(config)
+    settings = load_settings(config, insecure=insecure)
     found = one_of(model, learned_versions(settings, model), model_version)
     forget_learned(settings, model, str(found.version))
     typer.echo(f"{model} {found.version} ({found.fingerprint}) is forgotten: it warms up again")
 
 
-def _learned(config: Path | None, model: str, version: str | None) -> Reference:
+def _learned(settings: Settings, model: str, version: str | None) -> Reference:
     from stream.cli.reference_stream import learned_versions, one_of
-    from stream.settings.configuration import load_settings
 
-    return one_of(model, learned_versions(load_settings(config), model), version)
+    return one_of(model, learned_versions(settings, model), version)

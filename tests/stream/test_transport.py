@@ -70,7 +70,7 @@ def test_what_others_can_read_or_answer_is_refused_unless_it_is_said_to_be_fine(
     with pytest.raises(ConfigError) as error:
         require_private(settings, link)
     assert said in str(error.value)
-    assert f"security.insecure: [{link}] or DRIFTSTREAM_INSECURE={link}" in str(error.value)
+    assert f"--insecure, security.insecure: [{link}] or DRIFTSTREAM_INSECURE={link}" in str(error.value)
     assert "\n" not in str(error.value)
     assert "geheim" not in str(error.value)
     values = settings.model_dump(mode="json", by_alias=True)
