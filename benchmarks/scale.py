@@ -8,7 +8,10 @@ compared with.
 
 Two workers are measured by the clock: they join the group on an empty topic, are stopped while it is filled,
 and go on together. Each is pinned to a core of its own where there are enough. Kafka and Redis run on the
-same machine, so told is too how many cores were busy in all, and how many of them the workers took.
+same machine, so told is too how many cores were busy in all, and how many of them the workers took. On a
+machine whose cores one worker and its services fill, a second worker has nothing to run on: there
+``--worker-cpus 0.3`` gives every worker the same share of a core, as a container's limit does, and the rest
+of the machine to Kafka and Redis.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +33,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
+from benchmarks.cpu_quota import cpu_quota, hold
 from benchmarks.ingest_variants import Case, fill_case
 from benchmarks.report import machine, machine_line, reported, summary, table
 from benchmarks.services import Broker, Services, fill, records, services
@@ -47,13 +51,17 @@ HELD = {"session_timeout": "2m", "max_poll_interval": "10m"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run, and on how much; ``parts`` are names of :data:`PARTS`."""
+    """What is run, and on how much; ``parts`` are names of :data:`PARTS`.
+
+    ``worker_cpus`` is the share of a core that each worker of the part ``workers`` gets; None = a whole one.
+    """
 
     events: int
     runs: int
     partitions: int
     broker: str | None
     parts: Sequence[str]
+    worker_cpus: float | None = None
 
 
 def by_models(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
@@ -118,7 +126,7 @@ def _share(started: Services, plan: Plan, count: int, name: str, load: Workload)
     config = started.configure(name, topics, {MODEL: path}, sections)
     client = redis.Redis.from_url(started.redis.url)
     cursors = Cursors(name, topics.inference)
-    with _workers(count, config) as workers:
+    with _workers(count, config, plan.worker_cpus) as workers:
         _joined(started.kafka, f"{started.tag}.{name}", topics.inference, count, started.partitions)
         for worker in workers:
             os.kill(worker.pid or 0, signal.SIGSTOP)
@@ -146,21 +154,34 @@ def _share(started: Services, plan: Plan, count: int, name: str, load: Workload)
 
 
 @contextmanager
-def _workers(count: int, config: Path) -> Iterator[list[Process]]:
-    workers = [Process(f"bench-scale-{number}", None) for number in range(count)]
+def _workers(count: int, config: Path, worker_cpus: float | None) -> Iterator[list[Process]]:
+    """Workers with a core each where there are enough; or with the same share of any core."""
     command = [sys.executable, *AS_SHIPPED, "--config", str(config), "--only", "ingest"]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    try:
-        for number, worker in enumerate(workers):
-            worker.spawn(command, {**os.environ, "PYTHONPATH": str(ROOT)})
-            if len(cores) >= count and worker.pid is not None:
-                os.sched_setaffinity(worker.pid, {cores[number]})
+    workers: list[Process] = []
+    with ExitStack() as stack:
+        for number in range(count):
+            name = f"bench-scale-{number}"
+            group = stack.enter_context(cpu_quota(name, worker_cpus)) if worker_cpus else None
+            worker = stack.enter_context(_worker(name, command))
+            workers.append(worker)
+            if group is not None:
+                hold(group, worker.pid or 0)
+            elif len(cores) >= count:
+                os.sched_setaffinity(worker.pid or 0, {cores[number]})
         yield workers
+
+
+@contextmanager
+def _worker(name: str, command: Sequence[str]) -> Iterator[Process]:
+    worker = Process(name, None)
+    try:
+        worker.spawn(command, {**os.environ, "PYTHONPATH": str(ROOT)})
+        yield worker
     finally:
-        for worker in workers:
-            if worker.pid is not None:
-                os.kill(worker.pid, signal.SIGCONT)
-            worker.close()
+        if worker.pid is not None:
+            os.kill(worker.pid, signal.SIGCONT)
+        worker.close()
 
 
 def _joined(kafka: Broker, group: str, topic: str, count: int, partitions: int) -> None:
@@ -199,7 +220,7 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
     with services(plan.partitions, plan.broker) as started:
         parts = {part: _compared(PARTS[part](started, plan, say)) for part in plan.parts}
         on = machine(broker=started.kafka.title, redis_server=started.redis.version)
-    return {"runs": plan.runs, "parts": parts, "machine": on}
+    return {"runs": plan.runs, "worker_cpus": plan.worker_cpus, "parts": parts, "machine": on}
 
 
 def _compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -221,7 +242,8 @@ def print_tables(report: Mapping[str, Any]) -> None:
         for row in rows:
             shown.add_row(row["name"], *(f"{row[name]:,}" for name in columns))
         console.print(shown)
-    console.print(f"{report['runs']} runs, medians. {machine_line(report)}")
+    share = f", {report['worker_cpus']:g} of a core a worker" if report["worker_cpus"] else ""
+    console.print(f"{report['runs']} runs, medians{share}. {machine_line(report)}")
 
 
 def main(
@@ -235,13 +257,19 @@ def main(
     broker: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A Kafka that runs; by default one is started.")
     ] = None,
+    worker_cpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05, help="Part workers: share of a core that each gets, as containers do; as root."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Measure what an event costs as things grow."""
     parts = part or list(PARTS)
     if unknown := [each for each in parts if each not in PARTS]:
         raise typer.BadParameter(f"--part {unknown[0]} is none of {', '.join(PARTS)}")
-    plan = Plan(events, runs, partitions, broker, parts)
+    plan = Plan(events, runs, partitions, broker, parts, worker_cpus)
 
     def measured() -> dict[str, Any]:
         with Console(stderr=True).status("Starting") as status:
