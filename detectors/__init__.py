@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from detectors.binning import INVALID, MISSING, UNSEEN, Binning
 from detectors.counts import Counts
-from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError
+from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError, NewerBytes
 from detectors.monitor import Monitor
 from detectors.performance import (
     CatalogueCounts,
@@ -50,6 +50,7 @@ __all__ = [
     "FormatError",
     "MismatchError",
     "Monitor",
+    "NewerBytes",
     "Outcomes",
     "PairVerdict",
     "PerformanceCounts",

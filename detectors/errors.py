@@ -4,6 +4,7 @@ DetectorError
 ├── BuildError       a reference cannot be built from these columns
 ├── FormatError      a reference file does not hold what its format promises
 ├── CorruptBytes     stored counts or state fail their checks: never parse them further
+├── NewerBytes       stored counts or state of a newer release: keep them for it
 └── MismatchError    counts or state belong to another reference
 
 A message names the thing, its value and the remedy, in one line.
@@ -26,6 +27,10 @@ class FormatError(DetectorError):
 
 class CorruptBytes(DetectorError):
     """Bytes have a wrong magic, version, shape or checksum. Action: drop them and rebuild from the source."""
+
+
+class NewerBytes(DetectorError):
+    """Sound bytes of a later version. Action: leave them as they are, run the newer release."""
 
 
 class MismatchError(DetectorError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 import zlib
 
-from detectors.errors import CorruptBytes
+from detectors.errors import CorruptBytes, NewerBytes
 
+AHEAD = 8
+"""Versions after ours that a later release may write; a larger number is damage."""
 _HEADER = struct.Struct("<4sHIQ")  # magic, version, crc32 of the payload, length of the payload
 
 
@@ -22,7 +24,8 @@ def frame(magic: bytes, version: int, payload: bytes) -> bytes:
 def unframe(magic: bytes, version: int, data: bytes, *, oldest: int | None = None) -> bytes:
     """Give the payload back, or raise :class:`CorruptBytes` that names the check which failed.
 
-    Versions from ``oldest`` on are accepted; without it, ``version`` alone.
+    Versions from ``oldest`` on are accepted; without it, ``version`` alone. Sound bytes of a later version
+    raise :class:`NewerBytes`.
     """
     name = magic.decode("ascii")
     if len(data) < _HEADER.size:
@@ -30,13 +33,15 @@ def unframe(magic: bytes, version: int, data: bytes, *, oldest: int | None = Non
     found, found_version, checksum, length = _HEADER.unpack_from(data)
     if found != magic:
         raise CorruptBytes(f"{name}: the magic is {found!r}, these bytes hold something else")
-    if not (version if oldest is None else oldest) <= found_version <= version:
-        raise CorruptBytes(
-            f"{name}: version {found_version} is not readable here, only versions up to {version}"
-        )
+    if found_version < (version if oldest is None else oldest):
+        raise CorruptBytes(f"{name}: version {found_version} is no longer readable, {version} is written now")
+    if found_version > version + AHEAD:
+        raise CorruptBytes(f"{name}: there is no version {found_version}")
     payload = data[_HEADER.size :]
     if len(payload) != length:
         raise CorruptBytes(f"{name}: {len(payload)} bytes of payload, the header says {length}")
     if zlib.crc32(payload) != checksum:
         raise CorruptBytes(f"{name}: the checksum does not fit the payload")
+    if found_version > version:
+        raise NewerBytes(f"{name}: version {found_version}, this release reads versions up to {version}")
     return payload

@@ -8,7 +8,8 @@ DriftstreamError                  exit code 1
     ├── Fenced                    another worker owns the partition now
     ├── OffsetMismatch            Redis went back, or a reply was lost: reload and seek
     ├── Conflict                  another evaluator moved the model's revision on
-    └── CorruptState              stored bytes fail their checks: quarantined, never parsed further
+    ├── CorruptState              stored bytes fail their checks: quarantined, never parsed further
+    └── NewerState                a newer release wrote them: this worker ends and overwrites nothing
 
 A message names the thing, its value and the remedy, in one line.
 """
@@ -74,3 +75,13 @@ class Conflict(StateError):
 
 class CorruptState(StateError):
     """Stored bytes have a wrong magic, version, shape or checksum."""
+
+
+class NewerState(StateError):
+    """Sound stored bytes of a later format. Operator action: run the newer release."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: a newer release wrote it and nothing of it was changed: run that release again, or "
+            "start afresh under another redis.prefix"
+        )

@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from detectors import DetectorError
+from detectors import DetectorError, NewerBytes
 from stream.alerts import Alert
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 from stream.incidents import Incident
 from stream.outcomes.records import WindowOutcomes
 from stream.packing import Kind, pack, unpack
@@ -152,6 +152,8 @@ class ModelEvaluation:
                 series = evaluation._series.get(SeriesKey(each.source, each.version))
                 if series is not None:
                     series.restore(each)
+        except NewerBytes as exc:
+            raise NewerState(f"stored state of model {plan.model}: {exc}") from exc
         except DetectorError as exc:
             raise CorruptState(f"stored state of model {plan.model}: {exc}") from exc
         return evaluation

@@ -10,10 +10,12 @@ import struct
 import zlib
 from enum import IntEnum
 
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 
 MAGIC = b"DRFT"
 FORMAT = 1
+AHEAD = 8
+"""Formats after ours that a later release may write; a larger number is damage."""
 _HEADER = struct.Struct("<4sBBII")
 
 
@@ -39,6 +41,8 @@ def unpack(kind: Kind, data: bytes) -> bytes:
     ------
     CorruptState
         Wrong magic, version, kind, length or checksum; the message says which.
+    NewerState
+        Nothing is wrong with the bytes, but their version is one of the future.
     """
     if len(data) < _HEADER.size:
         raise CorruptState(f"stored {kind.name.lower()}: {len(data)} bytes are shorter than a header")
@@ -46,10 +50,12 @@ def unpack(kind: Kind, data: bytes) -> bytes:
     payload = data[_HEADER.size :]
     if magic != MAGIC:
         raise CorruptState(f"stored {kind.name.lower()}: magic {magic!r} is not {MAGIC!r}")
-    if version != FORMAT:
+    if not FORMAT <= version <= FORMAT + AHEAD:
         raise CorruptState(f"stored {kind.name.lower()}: format {version}, this release reads {FORMAT}")
     if stored_kind != kind:
         raise CorruptState(f"stored {kind.name.lower()}: the bytes are of kind {stored_kind}")
     if length != len(payload) or zlib.crc32(payload) != crc:
         raise CorruptState(f"stored {kind.name.lower()}: length or checksum differ, the bytes are damaged")
+    if version > FORMAT:
+        raise NewerState(f"stored {kind.name.lower()}: format {version}, this release reads up to {FORMAT}")
     return payload

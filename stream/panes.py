@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from detectors import CorruptBytes, Counts
-from stream.errors import CorruptState
+from detectors import CorruptBytes, Counts, NewerBytes
+from stream.errors import CorruptState, NewerState
 from stream.keys import PaneKey
 from stream.outcomes.join_rows import JoinRows
 from stream.packing import Kind, pack, unpack
@@ -60,6 +60,8 @@ class Pane:
             counts = Counts.from_bytes(payload[_SPAN.size :])
         except CorruptBytes as exc:
             raise CorruptState(f"stored pane: {exc}") from exc
+        except NewerBytes as exc:
+            raise NewerState(f"stored pane: {exc}") from exc
         return cls(counts, min_ts_ms, max_ts_ms)
 
 

@@ -7,6 +7,7 @@ none, a label with a business value or without. Lengths tell the layouts apart.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 from stream.outcomes.join import TRANSITION, Labels, Predictions, Transitions, no_transitions
 
 BLOCKS = 4
@@ -26,6 +27,7 @@ _MAX_CODE, _NO_CODE = 65_534, 65_535
 NO_VALUE = struct.pack(">d", np.nan)
 """Bytes of a label's value where there is none."""
 _MAGIC = b"DSJ1"
+_LATER = re.compile(rb"DSJ[2-9]")
 _CHECKSUM = 8
 _SHAPE = struct.Struct(">dBBBB")
 _HEAD = len(_MAGIC) + _CHECKSUM
@@ -148,10 +150,15 @@ def transitions_of(chunk: bytes) -> Transitions:
     ------
     CorruptState
         Wrong magic, checksum or layout.
+    NewerState
+        Nothing is wrong with it, but its layout is one of the future.
     """
     body = chunk[_HEAD:]
-    checksum = hashlib.sha1(body, usedforsecurity=False).hexdigest()[:_CHECKSUM]
-    if chunk[:_HEAD] != _MAGIC + checksum.encode():
+    magic, checksum = chunk[: len(_MAGIC)], hashlib.sha1(body, usedforsecurity=False).hexdigest()[:_CHECKSUM]
+    is_sound = chunk[len(_MAGIC) : _HEAD] == checksum.encode()
+    if is_sound and magic != _MAGIC and _LATER.fullmatch(magic):
+        raise NewerState(f"piece of a join journal: layout {magic.decode()}, this release reads DSJ1")
+    if not is_sound or magic != _MAGIC:
         raise CorruptState("piece of a join journal: magic or checksum differ, the bytes are damaged")
     try:
         return _transitions(body)

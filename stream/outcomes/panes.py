@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import CorruptBytes, MismatchError
+from detectors import CorruptBytes, MismatchError, NewerBytes
 from detectors.performance import Outcomes, PerformanceCounts, PerformanceSpec
 from detectors.performance.delays import DelayCounts
 from detectors.performance.values import ValueCounts
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 from stream.outcomes.fold import Folded, OutcomeRows
 from stream.packing import Kind, pack, unpack
 
@@ -142,6 +142,8 @@ class OutcomePane:
                 )
         except (msgspec.MsgspecError, UnicodeDecodeError, CorruptBytes, MismatchError) as exc:
             raise CorruptState(f"stored outcomes: {exc}") from exc
+        except NewerBytes as exc:
+            raise NewerState(f"stored outcomes: {exc}") from exc
         return pane
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors import CorruptBytes, Counts, MismatchError, Reference
+from detectors import CorruptBytes, Counts, MismatchError, NewerBytes, Reference
 from detectors.framing import frame, unframe
 
 RNG = np.random.default_rng(11)
@@ -88,7 +88,10 @@ def test_well_framed_nonsense_is_noticed():
     for wrong in (b"", payload[:-1], payload[:-3] + b"\x03" + payload[-2:]):
         with pytest.raises(CorruptBytes):
             Counts.from_bytes(frame(b"DSCT", 1, wrong))
-    with pytest.raises(CorruptBytes, match="version 3"):
+    with pytest.raises(NewerBytes, match="version 3"):
         Counts.from_bytes(frame(b"DSCT", 3, payload))
+    for version in (0, 99):
+        with pytest.raises(CorruptBytes, match="version"):
+            Counts.from_bytes(frame(b"DSCT", version, payload))
     with pytest.raises(CorruptBytes, match="magic"):
         Counts.from_bytes(frame(b"DSMN", 1, payload))

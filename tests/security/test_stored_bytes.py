@@ -36,7 +36,7 @@ from detectors import (
 from detectors.errors import DetectorError
 from detectors.performance.spec import Outcomes
 from detectors.sequential.river_detector import RiverDetector
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 from stream.evaluate import ModelState
 from stream.messages import Message
 from stream.outcomes.join_packing import transitions_of
@@ -158,7 +158,7 @@ def test_only_declared_errors_come_out(name: str, data: st.DataObject) -> None:
     stored = changed(sample(name), data.draw)
     try:
         SAMPLES[name][1](stored)
-    except (DetectorError, CorruptState):
+    except (DetectorError, CorruptState, NewerState):
         return
 
 
@@ -171,5 +171,5 @@ def test_the_sample_itself_is_read(name: str) -> None:
 @given(data=st.binary(max_size=80))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_arbitrary_bytes_are_refused(name: str, data: bytes) -> None:
-    with pytest.raises((DetectorError, CorruptState)):
+    with pytest.raises((DetectorError, CorruptState, NewerState)):
         SAMPLES[name][1](data)
