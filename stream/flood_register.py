@@ -10,7 +10,8 @@ from stream.keys import flood_key
 
 TTL_MS = 60_000
 """How long a worker that is not heard of any more counts as one that sees the flood."""
-_SINCE = b"since"
+FLOOD_SINCE = b"since"
+"""Field of the moment in epoch ms at which the first worker noticed the flood."""
 
 
 class FloodRegister:
@@ -28,9 +29,9 @@ class FloodRegister:
         """Say that we see the flood; since when it goes on, in epoch ms."""
         key = flood_key(self._prefix, topic)
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hsetnx(key, _SINCE, now_ms)
+            pipe.hsetnx(key, FLOOD_SINCE, now_ms)
             pipe.hset(key, f"worker:{self._worker}", now_ms + TTL_MS)
-            pipe.hget(key, _SINCE)
+            pipe.hget(key, FLOOD_SINCE)
             *_, since = pipe.execute()
         return int(cast("bytes", since))
 
@@ -41,7 +42,7 @@ class FloodRegister:
     def over(self, topic: str, now_ms: int) -> int | None:
         """Since when a flood went on that no worker sees any more; None when there is none to end."""
         entries = cast("dict[bytes, bytes]", self._client.hgetall(flood_key(self._prefix, topic)))
-        since = entries.pop(_SINCE, None)
+        since = entries.pop(FLOOD_SINCE, None)
         if since is None or any(int(until) > now_ms for until in entries.values()):
             return None
         return int(since)

@@ -56,10 +56,14 @@ class PartitionStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class TopicStatus:
-    """One input topic; no partitions = no worker has read it yet."""
+    """One input topic; no partitions = no worker has read it yet.
+
+    ``flood_since_ms`` is when most of its records began to be rejected; None = they are not.
+    """
 
     topic: str
     partitions: list[PartitionStatus]
+    flood_since_ms: int | None = None
 
     @property
     def totals(self) -> dict[str, int]:

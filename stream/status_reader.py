@@ -11,7 +11,8 @@ import msgspec
 import redis
 
 from stream.end_offsets import Bounds, Place
-from stream.keys import ModelKeys, PartitionKeys, topic_key, workers_pattern
+from stream.flood_register import FLOOD_SINCE
+from stream.keys import ModelKeys, PartitionKeys, flood_key, topic_key, workers_pattern
 from stream.learning.store import LearningStore
 from stream.outcomes.join import JoinCounts
 from stream.status import (
@@ -76,7 +77,8 @@ class StatusReader:
                 pipe.hgetall(keys.cursor)
                 pipe.zcard(keys.open)
                 pipe.zcard(keys.outbox)
-            replies = pipe.execute()
+            pipe.hget(flood_key(self._prefix, topic), FLOOD_SINCE)
+            *replies, since = pipe.execute()
         return TopicStatus(
             topic=topic,
             partitions=[
@@ -85,6 +87,7 @@ class StatusReader:
                 )
                 for p in range(partitions)
             ],
+            flood_since_ms=None if since is None else int(since),
         )
 
     def unknown(self, topic: str, partitions: int) -> list[UnknownModel]:

@@ -71,7 +71,13 @@ def _plain(found: Status) -> dict[str, Any]:
     """Plain values, with the sums of each topic beside its partitions."""
     plain = asdict(found)
     plain["topics"] = [
-        {"topic": each.topic, "lag": each.lag, "totals": each.totals, "partitions": rows["partitions"]}
+        {
+            "topic": each.topic,
+            "lag": each.lag,
+            "totals": each.totals,
+            "flood_since_ms": each.flood_since_ms,
+            "partitions": rows["partitions"],
+        }
         for each, rows in zip(found.topics, plain["topics"], strict=True)
     ]
     return plain

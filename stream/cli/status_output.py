@@ -51,6 +51,9 @@ def _topic(topic: TopicStatus) -> Iterator[str]:
     yield f"topic {topic.topic} ({len(topic.partitions)} partitions): lag {_number(topic.lag)}, {totals}"
     heading = ("partition", "offset", "lag", "watermark", "", "events", "open panes", "outbox")
     yield from _table([heading, *(_partition(each) for each in topic.partitions)])
+    if topic.flood_since_ms is not None:
+        since = _instant(topic.flood_since_ms)
+        yield f"  flood since {since}: most records are no events, docs/runbooks/dead_letter_flood.md"
 
 
 def _partition(each: PartitionStatus) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from detectors import Counts, Reference
 from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.evaluate import ModelEvaluation
+from stream.flood_register import FloodRegister
 from stream.keys import PaneKey, worker_key
 from stream.messages import Message
 from stream.one_model import commit_model
@@ -120,6 +121,7 @@ def test_status_tells_what_redis_holds(
     (topic,) = found["topics"]
     refused = {"rejected": 1, "late": 0, "lost": 0, "unknown": 5, "unmonitored": 0, "learning": 0}
     assert topic["totals"] == {"events": 99, **refused}
+    assert topic["flood_since_ms"] is None
     first, second = topic["partitions"]
     assert (first["offset"], first["watermark_ms"], first["epoch"]) == (None, None, 0)
     assert (second["offset"], second["watermark_ms"], second["epoch"]) == (100, END_MS, 1)
@@ -179,6 +181,27 @@ def test_an_empty_redis_has_a_status_too(
         "models (1)",
         "  loans      no window evaluated yet",
     ]
+
+
+@pytest.mark.services
+def test_a_flood_is_told_until_its_end_is(
+    redis_url: str, tmp_path: Path, reference: Reference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure(tmp_path, redis=redis_url)
+    told = (
+        "  flood since 2020-01-01T00:00:10Z: most records are no events, docs/runbooks/dead_letter_flood.md"
+    )
+    with Redis.from_url(redis_url) as client:
+        count(RedisStore(client, prefix="dd"), "inference", reference, 100)
+        register = FloodRegister(client, prefix="dd", worker="host-1")
+        register.join("inference", END_MS)
+        assert main(["status", "--config", config]) == 0
+        assert told in capsys.readouterr().out.splitlines()
+        assert main(["status", "--config", config, "--output", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["topics"][0]["flood_since_ms"] == END_MS
+        register.forget("inference")
+        assert main(["status", "--config", config]) == 0
+        assert "flood" not in capsys.readouterr().out
 
 
 @pytest.mark.services

@@ -67,6 +67,7 @@ def work(metrics: Metrics, number: int) -> None:
     for topic in ("inference", "labels"):
         metrics.carries(topic, topic)
         metrics.partitions(topic, assigned=2, paused=0)
+        metrics.flooded(topic, is_flooded=False)
         metrics.events_total.labels(topic, "loan").inc(1000)
         metrics.events_rejected_total.labels(topic, "not_json").inc(10)
         metrics.events_late_total.labels(topic).inc(20)

@@ -131,7 +131,9 @@ def test_the_text_names_everything() -> None:
         workers=[WorkerStatus("host-1", "both", "127.0.0.1:9464", 1_700_000_000_000)],
         topics=[
             TopicStatus(
-                topic="inference", partitions=[partition(), partition(partition=1, idle=True, lag=None)]
+                topic="inference",
+                partitions=[partition(), partition(partition=1, idle=True, lag=None)],
+                flood_since_ms=END_MS,
             ),
             TopicStatus(topic="labels", partitions=[]),
         ],
@@ -155,6 +157,7 @@ def test_the_text_names_everything() -> None:
         "  partition  offset  lag      watermark                   events  open panes  outbox",
         "  0          120     30       2023-11-14T22:13:20Z        110     2           0",
         "  1          120     unknown  2023-11-14T22:13:20Z  idle  110     2           0",
+        "  flood since 2020-01-01T00:00:10Z: most records are no events, docs/runbooks/dead_letter_flood.md",
         "",
         "topic labels: no worker has read it yet",
         "  lag is unknown: Kafka at h:1 told no offsets within 4 s",
