@@ -161,6 +161,11 @@ def flood_key(prefix: str, topic: str) -> str:
     return f"{prefix}:flood:{topic}"
 
 
+def file_key(prefix: str) -> str:
+    """Hash: the start of Redis (``run_id``) whose append-only file is known to be whole."""
+    return f"{prefix}:file"
+
+
 def worker_key(prefix: str, worker: str) -> str:
     """Hash with a TTL: a live worker's address and role, for ``driftstream status``."""
     return f"{prefix}:worker:{worker}"

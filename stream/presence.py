@@ -1,4 +1,7 @@
-"""A live worker's entry in Redis, so that ``driftstream status`` can list who runs where."""
+"""A live worker's entry in Redis, so that ``driftstream status`` can list who runs where.
+
+With each refresh it is looked whether Redis has been restarted (:mod:`stream.redis_file`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 import redis
 
 from stream.keys import worker_key
+from stream.redis_file import RedisFile
 
 log = logging.getLogger(__name__)
 TTL_MS = 15_000
@@ -24,6 +28,7 @@ class Presence:
         self._client = client
         self._key = worker_key(prefix, name)
         self._about: dict[Any, Any] = dict(about)
+        self._file = RedisFile(client, prefix)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="presence", daemon=True)
 
@@ -49,6 +54,7 @@ class Presence:
                     pipe.hset(self._key, mapping=self._about)
                     pipe.pexpire(self._key, TTL_MS)
                     pipe.execute()
+                self._file.look()
             except redis.RedisError as exc:
                 log.debug('entry not refreshed key="%s" reason="%s"', self._key, exc)
             if self._ended.wait(REFRESH_S):
