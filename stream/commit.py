@@ -136,7 +136,7 @@ class Committer:
         now_ms = time.time_ns() // 1_000_000
         for owned in members:
             missing = owned.intake.missing()
-            owned.intake.restore(missing, self._store.load_panes(topic, owned.partition, missing))
+            owned.restore(missing, self._store.load_panes(topic, owned.partition, missing), self._windows)
         commits = {owned.partition: owned.to_commit(self._notices(owned)) for owned in members}
         # 3. counts with offsets
         reached("counts.before")

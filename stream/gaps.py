@@ -19,6 +19,8 @@ KEPT = 8
 class Gap(msgspec.Struct, frozen=True, array_like=True):
     """Offsets ``[first, first + lost)``; their events happened in ``[from_ms, to_ms]``.
 
+    ``lost`` is 0 where counts were damaged after they were stored: nobody knows how many.
+
     ``from_ms`` is the watermark at the jump: earlier events were not expected any more. ``to_ms`` is the
     first event after it and the disorder that is allowed. None = no such bound is known.
     """

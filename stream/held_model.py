@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from stream.evaluate import ModelEvaluation
 from stream.messages import Message
 from stream.outcomes.folding import OutcomeFolding
 from stream.outcomes.join import JoinStore
+from stream.quarantine import quarantined
 from stream.series import ModelPlan, SeriesKey
 from stream.sinks import OutboxDrain, Sink
 from stream.store import Sequenced, StoredModel
@@ -19,8 +19,6 @@ from stream.windows import LivePanes, OpenWindows
 
 if TYPE_CHECKING:
     from stream.turn import Turn
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -93,7 +91,7 @@ def restored(plan: ModelPlan, stored: StoredModel) -> ModelEvaluation:
     try:
         return ModelEvaluation.from_bytes(stored.state, plan, stored.memory)
     except CorruptState as exc:
-        log.error('state quarantined, the monitor starts anew model="%s" reason="%s"', plan.model, exc)
+        quarantined("state", "the monitor starts anew", exc, of=plan.model)
         evaluation = ModelEvaluation(plan)
         evaluation.forget(stored.memory)
         return evaluation

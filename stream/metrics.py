@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from stream.feature_metrics import OTHER, FeatureMetrics, SeriesLabels, set_known
 from stream.performance_metrics import PerformanceMetrics
+from stream.quarantine import QuarantineCollector
 
 STATUSES: Final = ("ok", "drift", "not_enough_data")
 APART: Final = ("errors", "other_variant")
@@ -147,6 +148,7 @@ class Metrics:
         self.build_info = gauge("build_info", "1, labelled with the running version.", ("version",))
         self.topic_info = gauge("topic_info", "1, labelled with what a topic carries.", ("topic", "source"))
         ProcessCollector(registry=self.registry)
+        self.registry.register(QuarantineCollector())
 
     def _start_at_zero(self, topics: tuple[str, ...], reasons: tuple[str, ...]) -> None:
         for topic in topics:

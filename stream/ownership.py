@@ -11,15 +11,17 @@ Claiming one, in order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.errors import StateError
 from stream.gaps import Gap, ended
+from stream.keys import PaneKey
 from stream.messages import Message
-from stream.panes import PartitionIntake
+from stream.panes import Pane, PartitionIntake
 from stream.sinks import OutboxDrain, Sink
 from stream.store import Claim, PartitionCommit
+from stream.windows import WindowSpec
 
 
 @dataclass
@@ -29,7 +31,7 @@ class OwnedPartition:
     ``position`` is the offset after the last record counted, ``committed`` the one Redis holds (None = none
     yet), ``generation`` the hand-over that made it ours. ``passed_ms`` is how far the global watermark may
     have gone before our records held it back again (None = nothing counted yet). ``gaps`` are records that
-    retention took before anybody counted them.
+    retention took before anybody counted them, and, of no record, spans whose stored counts were damaged.
     """
 
     topic: str
@@ -83,6 +85,26 @@ class OwnedPartition:
     def end_gap(self, to_ms: int) -> None:
         """No record of the gap is later than this."""
         self.gaps = ended(self.gaps, to_ms)
+        self.gaps_changed = True
+
+    def restore(
+        self,
+        keys: Sequence[PaneKey],
+        stored: Mapping[PaneKey, Pane | None],
+        windows: Mapping[str, WindowSpec],
+    ) -> None:
+        """Merge what is ``stored`` of panes counted into again; of a damaged one (None) the rest is missing.
+
+        The commit writes over it, so the time that it covers is told as a gap: its windows are marked.
+        """
+        self.intake.restore(keys, {key: pane for key, pane in stored.items() if pane is not None})
+        damaged = [key for key, pane in stored.items() if pane is None]
+        if not damaged:
+            return
+        from_ms = min(key.start_ms for key in damaged)
+        to_ms = max(key.start_ms + windows[key.model].slide_ms for key in damaged) - 1
+        newest = len(self.gaps) - self.after_gap  # one that waits for its end stays the last
+        self.gaps.insert(newest, Gap(self.position, 0, from_ms, to_ms))
         self.gaps_changed = True
 
     def to_commit(self, notices: Sequence[Message]) -> PartitionCommit:

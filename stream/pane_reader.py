@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from stream.errors import CorruptState
 from stream.gaps import Gap
 from stream.keys import PaneKey
 from stream.panes import Pane
+from stream.quarantine import quarantined
 from stream.series import ClosedWindow, ModelPlan, SeriesKey
 from stream.store import ModelStore
 from stream.watermarks import PartitionClock
 
-log = logging.getLogger(__name__)
 KEPT_BYTES = 64 * 2**20
 """Merged panes that are kept, so that each is read once however many windows overlap it."""
 _HEAD = 64
@@ -119,7 +118,9 @@ class PaneReader:
         for source, missing in wanted.items():
             stored = self._stored(source, [key for _, key in missing])
             for (request, key), parts in zip(missing, stored, strict=True):
-                counts, damaged = _merged(parts, request.plan.references[request.key].binning)
+                counts, damaged = _merged(
+                    parts, request.plan.references[request.key].binning, of=request.plan.model
+                )
                 request.counts[key.start_ms] = counts
                 request.heads[key.start_ms] = _head(parts)
                 if damaged:
@@ -206,7 +207,7 @@ def _size(counts: Counts) -> int:
     return int(counts.cells.nbytes + (0 if counts.moments is None else counts.moments.nbytes))
 
 
-def _merged(parts: Iterable[bytes], binning: Binning) -> tuple[Counts, int]:
+def _merged(parts: Iterable[bytes], binning: Binning, *, of: str) -> tuple[Counts, int]:
     """The counts of one pane, and how many of its parts are damaged: those are left out."""
     merged, damaged = Counts.empty(binning), 0
     for data in parts:
@@ -214,5 +215,5 @@ def _merged(parts: Iterable[bytes], binning: Binning) -> tuple[Counts, int]:
             merged.merge(Pane.from_bytes(data).counts)
         except CorruptState as exc:
             damaged += 1
-            log.error('pane quarantined, its window lacks it reason="%s"', exc)
+            quarantined("pane", "its window lacks it", exc, of=of)
     return merged, damaged

@@ -100,8 +100,8 @@ class PartitionStore(Protocol):
     def claim(self, topic: str, partition: int) -> Claim:
         """Take a partition over; fences the owner before."""
 
-    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
-        """Committed panes among ``keys``; those that do not exist are left out."""
+    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane | None]:
+        """Committed panes among ``keys``; those that do not exist are left out, None = damaged."""
 
     def commit(self, topic: str, commits: Mapping[int, PartitionCommit]) -> dict[int, Exception | None]:
         """Commit partitions, each on its own: None, or the Fenced or OffsetMismatch that refused it."""

@@ -66,7 +66,7 @@ class MemoryStore:
         held.idle_beat = 0
         return Claim(held.epoch, held.offset, held.watermark_ms, held.totals["sequence"], held.gaps)
 
-    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
+    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane | None]:
         """See :class:`stream.store.PartitionStore`."""
         held = self._at(topic, partition)
         return {key: Pane.from_bytes(held.panes[key]) for key in keys if key in held.panes}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import cast
@@ -15,11 +14,11 @@ from stream.keys import ModelKeys, PaneKey, PartitionKeys, topic_key
 from stream.messages import Message
 from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
+from stream.quarantine import quarantined
 from stream.store import Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel
 from stream.store_calls import commit_call, decide_call, decision, refusal
 from stream.watermarks import PartitionClock
 
-log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
 CLAIM_FIELDS = ("offset", "watermark", "sequence", "gaps")
 CLAIM = (_LUA / "claim.lua").read_text()
@@ -31,6 +30,15 @@ RETIRED_TTL_MS = 10 * 60 * 1000
 
 def _int(value: bytes | None) -> int | None:
     return int(value) if value else None
+
+
+def _pane(data: bytes, *, of: str) -> Pane | None:
+    """A stored pane; None when it is damaged."""
+    try:
+        return Pane.from_bytes(data)
+    except CorruptState as exc:
+        quarantined("pane", "its window lacks it", exc, of=of)
+        return None
 
 
 class RedisStore:
@@ -51,7 +59,6 @@ class RedisStore:
         self.client = client
         self.prefix = prefix
         self.max_unknown = max_unknown
-        self.quarantined = 0
         self.joins = RedisJoin(client, prefix=prefix)
         self._claim = client.register_script(CLAIM)
         self._commit = client.register_script(COMMIT)
@@ -73,27 +80,17 @@ class RedisStore:
         epoch, offset, watermark, sequence, gaps = reply
         return Claim(int(epoch), _int(offset), _int(watermark), _int(sequence) or 0, from_text(gaps))
 
-    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane]:
-        """See :class:`stream.store.PartitionStore`. A damaged pane counts as absent, and is counted."""
+    def load_panes(self, topic: str, partition: int, keys: Sequence[PaneKey]) -> dict[PaneKey, Pane | None]:
+        """See :class:`stream.store.PartitionStore`."""
         if not keys:
             return {}
         names = self._keys(topic, partition)
-        stored = self.client.mget([names.pane(key) for key in keys])
+        stored = cast("list[bytes | None]", self.client.mget([names.pane(key) for key in keys]))
         return {
-            key: pane
-            for key, data in zip(keys, cast("list[bytes | None]", stored), strict=True)
-            if (pane := self._pane(data)) is not None
+            key: _pane(data, of=names.pane(key))
+            for key, data in zip(keys, stored, strict=True)
+            if data is not None
         }
-
-    def _pane(self, data: bytes | None) -> Pane | None:
-        if data is None:
-            return None
-        try:
-            return Pane.from_bytes(data)
-        except CorruptState as exc:
-            self.quarantined += 1
-            log.error('pane quarantined, its window lacks it reason="%s"', exc)
-            return None
 
     def commit(self, topic: str, commits: Mapping[int, PartitionCommit]) -> dict[int, Exception | None]:
         """See :class:`stream.store.PartitionStore`: one pipeline, one script a partition."""
@@ -119,8 +116,7 @@ class RedisStore:
             try:
                 messages.append((int(score), Message.from_bytes(data)))
             except CorruptState as exc:
-                self.quarantined += 1
-                log.error('message quarantined, it is not published owner="%s" reason="%s"', owner, exc)
+                quarantined("message", "it is not published", exc, of=owner)
         return messages
 
     # ---- evaluate
@@ -163,7 +159,9 @@ class RedisStore:
     def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
         """Each pane as counted from each partition that has it; a damaged one counts as absent."""
         stored = self.stored_panes(topic, partitions, keys)
-        panes = [[self._pane(data) for data in parts] for parts in stored]
+        panes = [
+            [_pane(data, of=key.model) for data in parts] for key, parts in zip(keys, stored, strict=True)
+        ]
         return {
             key: [pane for pane in parts if pane is not None] for key, parts in zip(keys, panes, strict=True)
         }

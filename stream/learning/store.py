@@ -6,7 +6,6 @@ lease saves work and decides nothing, and a reference is stored by whoever finis
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,8 +18,8 @@ from detectors import DetectorError, Reference
 from stream.errors import CorruptState
 from stream.keys import ModelKeys, PartitionKeys
 from stream.packing import Kind, pack, unpack
+from stream.quarantine import quarantined
 
-log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
 _REVISION = b"revision"
 _VERSION = "v:"
@@ -155,7 +154,7 @@ class LearningStore:
             try:
                 found.append(_learned(version, data))
             except CorruptState as exc:
-                log.error('reference quarantined, it is learned again model="%s" reason="%s"', model, exc)
+                quarantined("reference", "it is learned again", exc, of=model)
         return sorted(found, key=lambda each: (each.first_ms, each.version))
 
     def publish(self, model: str, learned: Learned, sighting: Sighting) -> bool:

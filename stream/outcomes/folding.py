@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +13,11 @@ from stream.outcomes.join import OTHER_STRATUM, JoinStore, OutcomeCommit
 from stream.outcomes.panes import OutcomePane
 from stream.outcomes.records import LabelRules, WindowOutcomes
 from stream.outcomes.stratum import Stratum
+from stream.quarantine import quarantined
 from stream.records import WindowRecord
 from stream.series import INFERENCE, ModelPlan, SeriesKey
 from stream.watermarks import GlobalWatermark
 
-log = logging.getLogger(__name__)
 ROWS_PER_FOLD = 50_000
 SLACK_MS = 24 * 3600 * 1000
 
@@ -169,7 +168,7 @@ class OutcomeFolding:
                 try:
                     panes[start_ms] = OutcomePane.from_bytes(stored[start_ms], self.rules.spec)
                 except CorruptState as exc:
-                    log.error('outcomes quarantined model="%s" reason="%s"', self._plan.model, exc)
+                    quarantined("outcomes", "their windows lack them", exc, of=self._plan.model)
         return panes
 
     def _known(self, numbers: set[int]) -> Mapping[int, Stratum]:

@@ -5,7 +5,6 @@ All keys of a model are in one slot. A call of the script is bounded in rows: it
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain, groupby
@@ -34,8 +33,8 @@ from stream.outcomes.join_packing import (
     prediction_sections,
     transitions_of,
 )
+from stream.quarantine import quarantined
 
-log = logging.getLogger(__name__)
 _LUA = files("stream") / "lua"
 JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
 STRATA = (_LUA / "strata.lua").read_text()
@@ -74,7 +73,6 @@ class RedisJoin:
         self.client = client
         self.prefix = prefix
         self.slack_ms = slack_ms
-        self.quarantined = 0
         self._join = client.register_script(JOIN)
         self._strata = client.register_script(STRATA)
 
@@ -162,7 +160,7 @@ class RedisJoin:
                 break  # another owner has trimmed it: what was read is refused by decide
             base = int(stored or 0)
             for chunk in chunks:
-                pieces.append(self._transitions(chunk))
+                pieces.append(self._transitions(model, chunk))
                 read += 1
                 rows += len(pieces[-1])
                 if rows >= limit:
@@ -170,12 +168,11 @@ class RedisJoin:
             more = read < length
         return Journal(joined_transitions(pieces), base, base + read, more)
 
-    def _transitions(self, chunk: bytes) -> Transitions:
+    def _transitions(self, model: str, chunk: bytes) -> Transitions:
         try:
             return transitions_of(chunk)
         except CorruptState as exc:
-            self.quarantined += 1
-            log.error('outcomes quarantined, their windows lack them reason="%s"', exc)
+            quarantined("outcomes", "their windows lack them", exc, of=model)
             return joined_transitions([])
 
     def join_counts(self, model: str) -> JoinCounts:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from detectors import Counts
 from stream.errors import CorruptState
 from stream.gaps import KEPT, Gap, ended, from_text, to_text
+from stream.keys import PaneKey
 from stream.ownership import start_offset, take_over
+from stream.panes import Pane
 from stream.sinks_memory import ListSink
 from stream.store import Claim
+from stream.windows import WindowSpec
 
 
 def test_a_gap_touches_the_windows_between_its_ends() -> None:
@@ -46,3 +50,19 @@ def test_the_owner_commits_the_gap_with_the_jump_and_its_end_with_the_next_event
     owned.end_gap(7_500)
     assert not owned.after_gap
     assert owned.to_commit([]).gaps == [Gap(1, 2, 3, 4), Gap(10, 30, 5_000, 7_500)]
+
+
+def test_damaged_panes_that_are_written_over_leave_a_gap_of_their_time() -> None:
+    """One gap for all of them, before one that waits for its end; sound panes are merged."""
+    claim = Claim(1, 10, 5_000, 3)
+    owned = take_over(claim, start_offset(claim, 40, 99, where="t"), topic="t", partition=0, sink=ListSink())
+    keys = [PaneKey("m", "v1", start_ms, "f") for start_ms in (10_000, 20_000, 40_000)]
+    for key in keys:
+        owned.intake.add(key, Pane(Counts([[1, 0]]), key.start_ms, key.start_ms))
+    stored = {keys[0]: None, keys[1]: Pane(Counts([[3, 1]]), 20_000, 20_001), keys[2]: None}
+    owned.restore(keys, stored, {"m": WindowSpec(size_ms=20_000, slide_ms=10_000, grace_ms=0)})
+    commit = owned.to_commit([])
+    assert [commit.panes[key].counts.n for key in keys] == [1, 5, 1]
+    assert commit.gaps == [Gap(40, 0, 10_000, 49_999), Gap(10, 30, 5_000)]
+    assert owned.after_gap
+    assert commit.totals == {"lost": 30}
