@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from stream.errors import CorruptState
+from stream.errors import CorruptState, NewerState
 from stream.evaluate import ModelState
 from stream.incidents import Incident
 from stream.series import SeriesState
@@ -178,7 +178,7 @@ def model_status(
     try:
         if stored is not None:
             series = [_series(each) for each in ModelState.from_bytes(stored, model).series]
-    except CorruptState as exc:
+    except (CorruptState, NewerState) as exc:
         error = str(exc)
     return ModelStatus(
         model=model, revision=revision, outbox=outbox, series=series, error=error, joins=dict(joins)
