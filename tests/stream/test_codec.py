@@ -1,86 +1,28 @@
+"""What is an event becomes the columns of its reference, whatever is in its features."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from detectors.columns import INVALID, MISSING, UNSEEN
-from detectors.reference import Reference
-from stream.codec import REASONS, Batch, Block, Engine, Limits
-from tests.stream.decoders import inference_decoder, label_decoder, using
-
-TS = 1_760_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def decoded_by(engine: Engine) -> Iterator[None]:
-    """Every test here holds for both decoders."""
-    with using(engine):
-        yield
-
-
-def reference(columns: Mapping[str, Any], **options: Any) -> Reference:
-    rows = 200
-    return Reference.build(
-        {name: (list(values) * rows)[:rows] for name, values in columns.items()}, window_rows=50, **options
-    )
-
-
-AGES = [20.0, 30.0, 40.0, 50.0, 60.0]
-REFERENCE = reference(
-    {
-        "age": AGES,
-        "income": [1.5, 2.5, 3.5, 4.5],
-        "home": ["RENT", "OWN"],
-        "zip": ["12", "34", "1.5"],
-        "member": ["true", "false"],
-        "prediction": ["0", "1"],
-        "score": [0.1, 0.5, 0.9],
-    },
-    prediction="prediction",
+from tests.stream.decoders import inference_decoder, label_decoder
+from tests.stream.loan_events import (
+    AGES,
+    REFERENCE,
+    REFERENCES,
+    TS,
+    block,
+    decode,
+    event,
+    features,
+    reference,
 )
-REFERENCES = {("loan", "v1"): REFERENCE, ("loan", "v2"): REFERENCE, ("other", "1"): reference({"age": AGES})}
 
-
-def event(**fields: Any) -> bytes:
-    return json.dumps({"prediction_id": "p-1", "model": "loan", "version": "v2", "ts": TS, **fields}).encode()
-
-
-def features(**values: Any) -> bytes:
-    return event(features=values)
-
-
-def decode(values: Iterable[bytes | None], limits: Limits | None = None, references: Any = None) -> Batch:
-    given = list(values)
-    decoder = inference_decoder(REFERENCES if references is None else references, limits or Limits())
-    batch = decoder.decode(given, [TS + 7] * len(given))
-    accounted = sorted(
-        [row for block in batch.blocks for row in block.rows.tolist()]
-        + [row for rows in (*batch.unknown.values(), *batch.unmonitored.values()) for row in rows.tolist()]
-        + [rejected.row for rejected in batch.rejected]
-    )
-    assert accounted == list(range(len(given)))
-    assert all(rejected.reason in REASONS and len(rejected.detail) <= 200 for rejected in batch.rejected)
-    return batch
-
-
-def block(*values: bytes, **options: Any) -> Block:
-    batch = decode(values, **options)
-    assert batch.rejected == []
-    (only,) = batch.blocks
-    return only
-
-
-def reason(value: bytes | None, limits: Limits | None = None) -> str:
-    batch = decode([event(), value, event()], limits)
-    assert [one.rows.tolist() for one in batch.blocks] == [[0, 2]]
-    ((row, why, detail),) = batch.rejected
-    assert (row, batch.ts_ms[1]) == (1, -1)
-    assert detail
-    return why
+pytestmark = pytest.mark.usefixtures("decoded_by")
 
 
 def cell(name: str, value: Any) -> float:
@@ -237,143 +179,6 @@ def test_a_misleading_record_does_not_change_the_order() -> None:
         assert (one.rows[1:] > one.rows[:-1]).all()
         assert one.columns["age"].tolist() == one.rows.tolist()
         assert list(one.ids) == [f"p{row}" for row in one.rows.tolist()]
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, "empty"),
-        (b"", "empty"),
-        (b"{", "not_json"),
-        (event()[:-1], "not_json"),
-        (event() + b"x", "not_json"),
-        (b'{"prediction_id":"a","model":"loan","features":{"age":NaN}}', "not_json"),
-        (b'{"prediction_id":"a","model":"loan","features":{"age":-Infinity}}', "not_json"),
-        (b"12", "not_an_object"),
-        (b"[1]", "not_an_object"),
-        (b"null", "not_an_object"),
-        (b"\xff\xfe{}", "not_utf8"),
-        (b'{"prediction_id":"\xff","model":"loan"}', "not_utf8"),
-        (b"{}", "missing_field"),
-        (b'{"prediction_id":"a"}', "missing_field"),
-        (b'{"model":"loan"}', "missing_field"),
-        (event(prediction_id=""), "missing_field"),
-        (event(model=""), "missing_field"),
-        (event(prediction_id=None), "wrong_type"),
-        (event(prediction_id=7), "wrong_type"),
-        (event(model=["loan"]), "wrong_type"),
-        (event(version=2), "wrong_type"),
-        (event(features="age"), "wrong_type"),
-        (event(features=[1]), "wrong_type"),
-        (event(segments="web"), "wrong_type"),
-        (event(measures=[1.0]), "wrong_type"),
-        (event(variant=1), "wrong_type"),
-        (event(weight="1"), "wrong_type"),
-        (event(weight=0), "bad_value"),
-        (event(status="fine"), "bad_value"),
-        (event()[:-1] + b',"weight":1e999}', "not_finite"),
-        (event(prediction_id="x" * 129), "string_too_long"),
-        (event(prediction_id="é" * 65), "string_too_long"),
-        (features(home="x" * 1025), "string_too_long"),
-        (features(home="é" * 513), "string_too_long"),
-        (event(variant="x" * 1025), "string_too_long"),
-        (features(age="x" * 1025), "string_too_long"),
-        (event(extra="x" * (1 << 20)), "too_large"),
-        (features(**{f"n{i}": i for i in range(2001)}), "too_many_features"),
-        (event(model="new", features={f"n{i}": i for i in range(2001)}), "too_many_features"),
-        (event()[:-1] + b',"x":' + b"[" * 32 + b"]" * 32 + b"}", "too_deep"),
-        (event()[:-1] + b',"x":' + b'{"a":' * 500_000, "too_large"),
-        (event()[:-1] + b',"x":' + b'{"a":' * 150_000, "too_deep"),
-        (b"[" * 1_000_000, "too_deep"),
-        (event(features={"age": json.loads("[" * 40 + "]" * 40)}), "too_deep"),
-    ],
-)
-def test_what_is_no_event_is_rejected_with_its_reason(value: bytes | None, expected: str) -> None:
-    assert reason(value) == expected
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        event(prediction_id="x" * 128),
-        event(prediction_id="é" * 64),
-        features(home="x" * 1024),
-        features(home="é" * 512),
-        features(**{f"n{i}": i for i in range(2000)}),
-        event()[:-1] + b',"x":' + b"[" * 31 + b"]" * 31 + b"}",
-        event(x="[" * 100),
-        event(x='\\"[[' * 100),
-        event(x=[[]] * 100),
-        event(y="\\" * 2000, ignored="x" * 5000),
-        event(
-            segments={"channel": "web"},
-            measures={"latency_ms": 1},
-            variant="shadow",
-            status="error",
-            error_code="E1",
-        ),
-        event(segments=None, measures=None, variant=None, status=None, weight=None, trace_id=None),
-        event(weight=12.5, prompt_version="7", entity_id="e", trace_id="t", unheard_of={"a": 1}),
-    ],
-)
-def test_what_keeps_the_bounds_is_an_event(value: bytes) -> None:
-    assert block(value).rows.tolist() == [0]
-
-
-def test_bounds_are_configurable() -> None:
-    limits = Limits(record_bytes=300, features=2, string_bytes=64, depth=3)
-    assert reason(event(x="y" * 300), limits) == "too_large"
-    assert reason(features(a=1, b=2, c=3), limits) == "too_many_features"
-    assert reason(features(home="y" * 65), limits) == "string_too_long"
-    assert reason(event(x=[[[]]]), limits) == "too_deep"
-    with pytest.raises(ValueError, match="limit depth is 0"):
-        Limits(depth=0)
-
-
-@pytest.mark.parametrize(
-    ("ts", "expected"),
-    [
-        (TS, TS),
-        (TS + 0.9, TS),
-        ("2025-10-09T08:53:20Z", TS),
-        ("2025-10-09T08:53:20.1239Z", TS + 123),
-        ("2025-10-09T14:23:20.5+05:30", TS + 500),
-        ("1996-05-07T00:00:00Z", 831_427_200_000),
-        (None, TS + 7),
-    ],
-)
-def test_event_times(ts: Any, expected: int) -> None:
-    batch = decode([event(ts=ts), event(ts=TS + 1)])
-    assert batch.ts_ms.tolist() == [expected, TS + 1]
-    assert batch.ts_fallbacks == (ts is None)
-
-
-@pytest.mark.parametrize(
-    "ts",
-    [
-        -1,
-        0,
-        1_760_000_000,
-        TS * 1000,
-        10**30,
-        1e300,
-        True,
-        "",
-        "yesterday",
-        "2025-10-09T08:53:20",
-        "2025-10-09",
-        [TS],
-        {},
-    ],
-)
-def test_implausible_event_times_are_rejected(ts: Any) -> None:
-    assert reason(event(ts=ts)) == "bad_timestamp"
-
-
-def test_an_event_without_any_time_is_rejected() -> None:
-    batch = inference_decoder(REFERENCES).decode([event(ts=None), event()], [-1, -1])
-    assert [(bad.row, bad.reason) for bad in batch.rejected] == [(0, "bad_timestamp")]
-    assert (batch.ts_fallbacks, batch.ts_ms.tolist()) == (0, [-1, TS])
 
 
 def test_versions_may_disagree_on_what_a_feature_is() -> None:

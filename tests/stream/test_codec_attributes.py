@@ -1,26 +1,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
 from detectors.reference import Reference
-from stream.codec import Batch, Declared, Engine, InferenceAttributes, LabelAttributes
-from tests.stream.decoders import inference_decoder, label_decoder, using
+from stream.codec import Batch, Declared, InferenceAttributes, LabelAttributes
+from tests.stream.decoders import inference_decoder, label_decoder
+
+pytestmark = pytest.mark.usefixtures("decoded_by")
 
 TS = 1_760_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def decoded_by(engine: Engine) -> Iterator[None]:
-    """Every test here holds for both decoders."""
-    with using(engine):
-        yield
-
-
 REFERENCE = Reference.build(
     {"age": [float(i % 40) for i in range(200)], "y": ["no", "yes"] * 100}, window_rows=50, label="y"
 )
