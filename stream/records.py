@@ -23,7 +23,8 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``pairs`` are those whose dependence changed though neither column did; not part of a restated window.
     ``against`` holds the verdicts of comparisons with earlier periods, where such are asked for.
     ``performance`` holds realized and estimated performance, where the reference has labels.
-    ``incomplete`` is there, and true, when retention took records that may have belonged to the window.
+    ``incomplete`` is there, and true, when retention took records that may have belonged to the window, or
+    some of its stored counts were damaged.
     ``closed_by`` is ``watermark``; ``idle`` when the stream had gone quiet; ``late`` when late events restate
     the window, and ``labels`` when labels do: then ``features`` is empty, it says nothing new of them.
     """

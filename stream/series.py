@@ -227,7 +227,9 @@ class Series:
         )
         self.evaluated[window.end_ms] = restated
         if self.labelled is not None:
-            self.labelled.revise(window.end_ms, n=restated.n, revision=restated.revision)
+            self.labelled.revise(
+                window.end_ms, n=restated.n, revision=restated.revision, incomplete=window.incomplete
+            )
         window = replace(window, closed_by="late")
         return self._record(window, restated, features_of(self.monitor.describe(window.whole)))
 

@@ -60,6 +60,7 @@ class OutcomeFolding:
         panes = self._read(starts)
         for (start_ms, stratum), change in changes.items():
             panes[start_ms].apply(stratum, change, negative=self.rules.negative)
+        self._check(panes)
         ends = sorted({end for start_ms in starts for end in self._plan.windows.ends_of_pane(start_ms)})
         records = self._restated(evaluation, ends, labels_ms, final=False, fresh=panes)
         commit = OutcomeCommit(
@@ -69,6 +70,16 @@ class OutcomeFolding:
             ttl_ms=self.rules.horizon_ms + self.rules.horizon_ms // 4 + self._plan.windows.size_ms + SLACK_MS,
         )
         return Fold(commit, records, journal.more)
+
+    def _check(self, panes: dict[int, OutcomePane]) -> None:
+        """Give up panes whose labels were taken out before they came: their journal had been damaged."""
+        for start_ms in [start_ms for start_ms, pane in panes.items() if not pane.is_possible]:
+            reason = CorruptState(f"outcomes from {start_ms} ms on: more was taken out than had been counted")
+            panes[start_ms] = self._damaged(reason)
+
+    def _damaged(self, reason: CorruptState) -> OutcomePane:
+        quarantined("outcomes", "their windows lack them", reason, of=self._plan.model)
+        return OutcomePane(self.rules.spec, damaged=True)
 
     def finals(
         self, evaluation: ModelEvaluation, labels: GlobalWatermark | None, limit: int
@@ -159,7 +170,7 @@ class OutcomeFolding:
         return records
 
     def _read(self, starts_ms: Sequence[int]) -> dict[int, OutcomePane]:
-        """Panes by start; those not stored, or damaged, are empty."""
+        """Panes by start; those not stored are empty."""
         stored = self._joins.outcome_panes(self._plan.model, starts_ms) if starts_ms else {}
         panes = {}
         for start_ms in starts_ms:
@@ -168,7 +179,7 @@ class OutcomeFolding:
                 try:
                     panes[start_ms] = OutcomePane.from_bytes(stored[start_ms], self.rules.spec)
                 except CorruptState as exc:
-                    quarantined("outcomes", "their windows lack them", exc, of=self._plan.model)
+                    panes[start_ms] = self._damaged(exc)
         return panes
 
     def _known(self, numbers: set[int]) -> Mapping[int, Stratum]:

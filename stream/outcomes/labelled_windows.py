@@ -39,6 +39,7 @@ class RememberedWindow(msgspec.Struct, array_like=True):
     of_slice: PastEstimate | None
     final: bool = False
     digest: int = 0
+    incomplete: bool = False
 
 
 class NewestLabelled(msgspec.Struct, array_like=True, frozen=True):
@@ -108,6 +109,7 @@ class LabelledWindows:
                 dict(estimated),
                 record.reference,
                 of_slice,
+                incomplete=record.incomplete is True,
             ),
         )
 
@@ -124,11 +126,12 @@ class LabelledWindows:
             if end_ms > after_ms and self._spec.closes_at(end_ms) <= watermark_ms
         )
 
-    def revise(self, end_ms: int, *, n: int, revision: int) -> None:
+    def revise(self, end_ms: int, *, n: int, revision: int, incomplete: bool = False) -> None:
         """Take note that late events have restated a window."""
         held = self._held.get(end_ms)
         if held is not None:
-            self._keep(end_ms, msgspec.structs.replace(held, n=n, revision=revision))
+            incomplete |= held.incomplete
+            self._keep(end_ms, msgspec.structs.replace(held, n=n, revision=revision, incomplete=incomplete))
 
     def restated(
         self, end_ms: int, window: WindowOutcomes, *, final: bool, age_ms: int | None
@@ -146,7 +149,12 @@ class LabelledWindows:
         if digest == held.digest:
             return None
         held = msgspec.structs.replace(
-            held, revision=held.revision + 1, told=labelled, final=final, digest=digest
+            held,
+            revision=held.revision + 1,
+            told=labelled,
+            final=final,
+            digest=digest,
+            incomplete=held.incomplete or window.incomplete,
         )
         self._keep(end_ms, held)
         self._tell(end_ms, performance)
@@ -175,6 +183,7 @@ class LabelledWindows:
             closed_by="labels",
             reference=held.reference,
             performance=performance,
+            incomplete=True if held.incomplete else msgspec.UNSET,
         )
 
     def due(self, watermark_ms: int | None) -> list[int]:

@@ -78,6 +78,12 @@ class StratumOutcomes:
         counts.merge(self.silent)
         return counts
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether nothing was taken out that had not been counted."""
+        least = min(int(each.tally.counts.min()) for each in (self.performance, self.delays))
+        return 0 <= self.labelled <= self.predictions and least >= 0
+
     def merge(self, other: StratumOutcomes) -> None:
         """Add the outcomes of another pane or stratum."""
         self.predictions += other.predictions
@@ -93,19 +99,33 @@ def _as_labelled(predicted: NDArray[np.float64], label: float) -> Outcomes:
 
 
 class OutcomePane:
-    """The outcomes of one pane by stratum number."""
+    """The outcomes of one pane by stratum number.
 
-    def __init__(self, spec: PerformanceSpec) -> None:
+    ``damaged``: some of them are not known any more. It stays so, and holds none: a label that takes the
+    place of one that is not known would be taken out of counts that never held it.
+    """
+
+    def __init__(self, spec: PerformanceSpec, *, damaged: bool = False) -> None:
         self.spec = spec
         self.strata: dict[int, StratumOutcomes] = {}
+        self.damaged = damaged
 
     def apply(self, stratum: int, change: Folded, *, negative: float | None) -> None:
         """Take in what transitions changed in one stratum."""
+        if self.damaged:
+            return
         held = self.strata.setdefault(stratum, StratumOutcomes.empty(self.spec))
         held.apply(change, negative=negative)
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether nothing was taken out that had not been counted."""
+        return all(each.is_possible for each in self.strata.values())
+
     def to_bytes(self) -> bytes:
-        """Packed form, exact."""
+        """Packed form, exact; nothing, where it is damaged."""
+        if self.damaged:
+            return pack(Kind.OUTCOMES, b"")
         stored = {
             stratum: _Stored(
                 held.predictions,
@@ -128,9 +148,12 @@ class OutcomePane:
         CorruptState
             The bytes fail a check, or belong to predictions that were judged in another way.
         """
-        pane = cls(spec)
+        payload = unpack(Kind.OUTCOMES, data)
+        pane = cls(spec, damaged=not payload)
+        if pane.damaged:
+            return pane
         try:
-            stored = msgspec.msgpack.decode(unpack(Kind.OUTCOMES, data), type=dict[int, _Stored])
+            stored = msgspec.msgpack.decode(payload, type=dict[int, _Stored])
             for stratum, each in stored.items():
                 pane.strata[stratum] = StratumOutcomes(
                     each.predictions,

@@ -82,6 +82,11 @@ class WindowOutcomes:
         """Number of predictions that have their label, of all strata."""
         return sum(part.labelled for pane in self.panes for part in pane.strata.values())
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether some of the outcomes were damaged after they were stored."""
+        return any(pane.damaged for pane in self.panes)
+
     def predictions(self, version: str) -> int:
         """Number of predictions of the version's traffic."""
         live = {n for n, each in self.strata.items() if each.version == version and each.variant == LIVE}

@@ -107,6 +107,8 @@ class OutcomeSeries:
             known = outcomes or WindowOutcomes((), {}, self.windows.rules)
             performance = self.windows.performance(known, estimated, final=False, age_ms=None)
             record = msgspec.structs.replace(record, performance=performance)
+            if known.incomplete:
+                record = msgspec.structs.replace(record, incomplete=True)
             past = None if estimate is None else PastEstimate.of(estimate)
             self.windows.remember(record, estimated, known.labelled, past)
         trust = None if self._judge is None else self._judge.trust()
