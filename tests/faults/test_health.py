@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -12,9 +11,8 @@ import pytest
 from stream.embedded import EmbeddedRedis
 from stream.keys import ModelKeys
 from tests.faults.figures import Figures
-from tests.faults.oracle import newest
 from tests.faults.scene import Scene
-from tests.integration.pipeline import eventually, values
+from tests.integration.pipeline import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.faults]
 MakeScene = Callable[..., Scene]
@@ -43,34 +41,6 @@ def test_evaluation_that_cannot_go_on(make_scene: MakeScene, table: Table) -> No
             client.restore(state, 0, kept)
     worker.await_ready()
     table(scene.settle("41 evaluation cannot go on"))
-
-
-def test_damaged_bytes(make_scene: MakeScene, table: Table) -> None:
-    """Fault 19: a damaged pane is left out of its window, which says so; the worker lives."""
-    scene = make_scene({"drift": False})
-    ingest = scene.ready("ingest", "--only", "ingest")
-    scene.send(10)
-    scene.await_counted()
-    with scene.redis_client() as client:
-        stem = f"{scene.pipeline.prefix}:{{{scene.pipeline.topics['inference']}:1}}:pane:*"
-        key = sorted(client.scan_iter(stem))[0]
-        client.setrange(key, 40, b"\xff" * 16)
-    scene.injected()
-    scene._watching.set()  # it reads panes too, and would stumble
-    scene._watcher.join(10)
-    evaluation = scene.worker("evaluation", "--only", "evaluate")
-    scene.send_rest()
-    damaged = re.search(rb'\["(m\d)","v1",(\d+),', key)
-    assert damaged is not None
-    where = (damaged[1].decode(), int(damaged[2]))
-    metrics = scene.pipeline.reader("metrics")
-    eventually(lambda: len(newest(values(metrics.poll()))) >= 36, scene.hint, timeout_s=90)
-    windows = newest(values(metrics.records))
-    assert [at for at, record in windows.items() if record.get("incomplete")] == [where]
-    assert all(record["n"] == scene.traffic.windows[at] for at, record in windows.items() if at != where)
-    assert windows[where]["n"] < scene.traffic.windows[where]
-    assert "pane quarantined" in evaluation.log
-    assert (ingest.process.poll(), evaluation.process.poll()) == (None, None)
 
 
 def test_too_few_file_descriptors(make_scene: MakeScene, table: Table) -> None:
