@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from benchmarks.usage import now, usage
 from benchmarks.workload import MODEL, VERSION
-from detectors import Counts, Reference
+from detectors import GrowingCounts, Reference
 from stream.codec import JsonInferenceDecoder
 
 CHUNK, BATCH = 500, 5_000
@@ -31,10 +31,10 @@ NO_RECORD_TIME = -1
 
 def count(
     consumer: Consumer, reference: Reference, events: int, partitions: list[TopicPartition]
-) -> dict[int, Counts]:
+) -> dict[int, GrowingCounts]:
     """Count ``events`` events by start of the minute."""
     decoder = JsonInferenceDecoder({(MODEL, VERSION): reference})
-    panes: dict[int, Counts] = defaultdict(reference.no_counts)
+    panes: dict[int, GrowingCounts] = defaultdict(reference.no_counts)
     consumer.assign(partitions)
     for values in _batches(consumer, events):
         for block in decoder.decode(values, [NO_RECORD_TIME] * len(values)).blocks:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from detectors.binning import INVALID, MISSING, UNSEEN, Binning
+from detectors.compact import CompactCounts, GrowingCounts
 from detectors.counts import Counts
 from detectors.errors import BuildError, CorruptBytes, DetectorError, FormatError, MismatchError, NewerBytes
 from detectors.monitor import Monitor
@@ -38,6 +39,7 @@ __all__ = [
     "BuildError",
     "CatalogueCounts",
     "CellChange",
+    "CompactCounts",
     "CorruptBytes",
     "Counts",
     "DelayCounts",
@@ -48,6 +50,7 @@ __all__ = [
     "ErrorMonitor",
     "FeatureVerdict",
     "FormatError",
+    "GrowingCounts",
     "MismatchError",
     "Monitor",
     "NewerBytes",

@@ -7,62 +7,77 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import Binning, NumericBins
-from detectors.counts import Counts
+from detectors.compact import CompactCounts, GrowingCounts
 from detectors.moments import Products
 
 try:
-    from driftstream_native import Tally
-except ImportError:  # not installed, or of a release that only decodes
+    from driftstream_native import PlacedTally, Tally
+except ImportError:  # not installed, or of a release that counts otherwise
     IS_INSTALLED = False
 else:
     IS_INSTALLED = True
+
+_Spec = tuple[tuple[str, tuple[float, ...] | None, int, tuple[int, ...] | None], ...]
 
 
 class CompiledTally:
     """Counts the columns of one binning, and the products of its pairs, in one pass over each column."""
 
-    def __init__(self, binning: Binning, products: Products | None) -> None:
-        self._paired = products is not None
-        slots = {} if products is None else products.slots
-        tables = None if products is None else products.tables
-        self._tally = Tally(
-            [
-                (
-                    column.name,
-                    column.edges if isinstance(column, NumericBins) else None,
-                    column.value_cells,
-                    None if tables is None or j not in slots else tables[slots[j]].tolist(),
-                )
-                for j, column in enumerate(binning.columns)
-            ],
-            binning.width,
+    def __init__(self, columns: _Spec, width: int) -> None:
+        self.tally = Tally(columns, width)
+        self._names = [(name, edges is not None) for name, edges, _, _ in columns]
+
+    def no_counts(self) -> CompactCounts:
+        """Return counts of no rows."""
+        return CompactCounts(self.tally.no_counts(), len(self._names))
+
+    def placed(self, numbers: Mapping[str, int], codes: Mapping[str, int]) -> PlacedTally:
+        """Return what counts blocks of the extension, with the lines of their columns by name."""
+        lines = (numbers if is_number else codes for _, is_number in self._names)
+        return PlacedTally(
+            self.tally, [line.get(name) for line, (name, _) in zip(lines, self._names, strict=True)]
         )
 
     def count_into(
-        self, counts: Sequence[Counts], encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp]
+        self, counts: Sequence[GrowingCounts], encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp]
     ) -> bool:
-        """Do what :meth:`Reference.count_into` does; False for arrays that are left to numpy.
+        """Do what :meth:`Reference.count_into` does; False for what is left to numpy.
 
-        These are others than float64 numbers and int32 codes in one piece, and counts that have lost their
-        moments. Nothing was counted then.
+        These are arrays other than float64 numbers and int32 codes in one piece, and counts that are not of
+        :meth:`no_counts`. Nothing was counted then.
         """
-        moments = [each.moments for each in counts if each.moments is not None]
-        if self._paired and len(moments) < len(counts):
+        held = [each.held for each in counts if isinstance(each, CompactCounts)]
+        if len(held) < len(counts):
             return False
-        cells = [each.cells for each in counts]
-        rows = self._tally.count(encoded, group, cells, moments if self._paired else None)
-        if rows is None:
-            return False
-        for each, more in zip(counts, rows, strict=True):
-            each.n += more
-        return True
+        return self.tally.count(encoded if type(encoded) is dict else dict(encoded), group, held)
+
+
+_MADE: WeakValueDictionary[tuple[_Spec, int], CompiledTally] = WeakValueDictionary()
+"""Those in use: models of the same columns and bins share one, which the caches then hold."""
 
 
 def compiled_tally(binning: Binning, products: Products | None) -> CompiledTally | None:
     """Return how a binning is counted by the compiled package, None where that is not installed."""
-    return CompiledTally(binning, products) if IS_INSTALLED else None
+    if not IS_INSTALLED:
+        return None
+    tables = {} if products is None else {j: products.tables[slot] for j, slot in products.slots.items()}
+    columns = tuple(
+        (
+            column.name,
+            column.edges if isinstance(column, NumericBins) else None,
+            column.value_cells,
+            tuple(tables[j].tolist()) if j in tables else None,
+        )
+        for j, column in enumerate(binning.columns)
+    )
+    key = columns, binning.width
+    made = _MADE.get(key)
+    if made is None:
+        made = _MADE[key] = CompiledTally(*key)
+    return made

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import Binning
+from detectors.compact import GrowingCounts
 from detectors.compiled_bytes import compiled_bytes
 from detectors.errors import CorruptBytes, MismatchError
 from detectors.framing import frame, unframe
@@ -81,7 +82,7 @@ class Counts:
         """Count the rows of encoded columns."""
         self.merge(Counts(binning.count(encoded)[0]))
 
-    def merge(self, other: Counts) -> None:
+    def merge(self, other: GrowingCounts) -> None:
         """Add ``other``. Raises :class:`MismatchError` when the shapes differ."""
         moments = self._joint_moments(other)
         if self.cells.shape != other.cells.shape:
@@ -93,7 +94,7 @@ class Counts:
         self.n += other.n
         self.moments = moments
 
-    def _joint_moments(self, other: Counts) -> NDArray[np.int64] | None:
+    def _joint_moments(self, other: GrowingCounts) -> NDArray[np.int64] | None:
         """Add up the moments; counts of no rows add nothing, counts of rows without moments void them."""
         if self.moments is None or other.moments is None:
             held, void = (self, other) if other.moments is None else (other, self)

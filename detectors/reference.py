@@ -14,6 +14,7 @@ from detectors.binning import Binning
 from detectors.building import build
 from detectors.calibration import Variation
 from detectors.columns import Kind
+from detectors.compact import GrowingCounts
 from detectors.compiled import CompiledTally, compiled_tally
 from detectors.counts import Counts
 from detectors.errors import MismatchError
@@ -222,27 +223,30 @@ class Reference:
         return [Counts.of(cells[g], None if moments is None else moments[g], rows[g]) for g in range(groups)]
 
     @cached_property
-    def _compiled(self) -> CompiledTally | None:
+    def compiled(self) -> CompiledTally | None:
+        """How rows are counted by the compiled package; None where that is not installed."""
         return compiled_tally(self.binning, self._products)
 
     def prepare_to_count(self) -> None:
         """Make now what the first rows would wait for: the fingerprint, and what :meth:`count_into` needs."""
-        _ = self.fingerprint, self._products, self._compiled
+        _ = self.fingerprint, self._products, self.compiled
 
-    def no_counts(self) -> Counts:
+    def no_counts(self) -> GrowingCounts:
         """Return counts of no rows, for :meth:`count_into`."""
+        if self.compiled is not None:
+            return self.compiled.no_counts()
         moments = None if self._products is None else np.zeros(len(self._products), dtype=np.int64)
         return Counts.of(np.zeros((len(self.names), self.binning.width), dtype=np.int64), moments, 0)
 
     def count_into(
-        self, counts: Sequence[Counts], encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp]
+        self, counts: Sequence[GrowingCounts], encoded: Mapping[str, NDArray[Any]], group: NDArray[np.intp]
     ) -> None:
         """Count rows of encoded columns where they belong: row i into ``counts[group[i]]``, -1 for nowhere.
 
         What :meth:`tally` and :meth:`Counts.merge` do, without the arrays in between. The counts are those of
         :meth:`no_counts`, grown or not; those of other rows have lost their moments.
         """
-        compiled = self._compiled
+        compiled = self.compiled
         if compiled is not None and compiled.count_into(counts, encoded, group):
             return
         counted = group >= 0

@@ -22,17 +22,51 @@ class Tally:
     ) -> Tally:
         """Columns by name, edges (None for categories), value cells, scores of the cells (None: no pairs)."""
 
-    def count(
-        self,
-        columns: Mapping[str, NDArray[Any]],
-        group: NDArray[np.intp],
-        cells: Sequence[NDArray[np.int64]],
-        moments: Sequence[NDArray[np.int64]] | None,
-    ) -> list[int] | None:
-        """Add rows to ``cells[group]`` and ``moments[group]``; the rows of each group.
+    def no_counts(self) -> CompactCounts:
+        """Counts of no rows."""
 
-        None, and nothing is counted, for columns that are not float64 or int32 in one piece.
+    def count(
+        self, columns: dict[str, NDArray[Any]], group: NDArray[np.intp], counts: Sequence[CompactCounts]
+    ) -> bool:
+        """Add rows to ``counts[group]``, those of -1 nowhere.
+
+        False, and nothing is counted, for columns that are not float64 or int32 in one piece.
         """
+
+@final
+class CompactCounts:
+    """Counts of one pane, of :meth:`Tally.no_counts`; ``cells`` and ``moments`` are copies as int64."""
+
+    rows: int
+    cells: bytearray
+    moments: bytearray | None
+
+    def merge(self, rows: int, cells: NDArray[np.int64], moments: NDArray[np.int64] | None) -> None:
+        """Add other counts. ``ValueError`` for another shape."""
+
+    def packed(self) -> bytes:
+        """Return what ``detectors.Counts.to_bytes`` does."""
+
+    def framed(self, start: bytes, head: bytes) -> bytes:
+        """Return ``start``, u32 length and CRC-32 of the rest, then the rest: ``head`` and :meth:`packed`."""
+
+@final
+class PlacedTally:
+    """A tally, and the line of each of its columns in the blocks of a version; None for absent ones."""
+
+    def __new__(cls, tally: Tally, lines: Sequence[int | None]) -> PlacedTally: ...
+
+def count_scanned(
+    scanned: Scanned,
+    parts: Sequence[tuple[PlacedTally, int, int, int, int]],
+    group: NDArray[np.intp],
+    counts: Sequence[CompactCounts],
+) -> None:
+    """Count blocks of a batch.
+
+    ``parts`` are: how it is counted, the number of the block, the place of its first row in ``group``, of its
+    first counts in ``counts``, and the place behind its last. ``IndexError`` where there is no such thing.
+    """
 
 @final
 class Scanner:
@@ -60,8 +94,7 @@ class Scanned:
 
     ``left`` are the rows that take Python. ``blocks`` are version, first and last row. ``ts_ms`` (int64, -1
     for what is left) is in the order of the batch, ``rows`` (int64) the places of the rows in it.
-    ``numbers`` (float64), ``codes`` (int32) and ``segments`` (int16) are matrices, block after block, each
-    with a line for each column. ``choices`` (int16) are variants or feedback, ``flags`` (bool) errors or
+    ``segments`` (int16) are matrices, block after block, each with a line for each column. ``choices`` (int16) are variants or feedback, ``flags`` (bool) errors or
     labels that supersede, ``amounts`` (float64) weights or worths. ``unknown`` are model, version and rows
     (int64) of events without a reference, ``fallbacks`` counts those that took the time of their record.
     """
@@ -72,12 +105,16 @@ class Scanned:
     unknown: list[tuple[str, str, bytearray]]
     ts_ms: bytearray
     rows: bytearray
-    numbers: bytearray
-    codes: bytearray
     segments: bytearray
     choices: bytearray
     flags: bytearray
     amounts: bytearray
+
+    def numbers(self, block: int, first: int, lines: int) -> bytearray:
+        """Columns of numbers of a block (float64), so many ``lines`` of its matrix."""
+
+    def codes(self, block: int, first: int, lines: int) -> bytearray:
+        """Columns of codes of a block (int32)."""
 
     def keys(self, first: int, last: int, model: str, secret: bytes) -> bytearray:
         """Keys of the ids of some rows, 8 bytes each: ``stream.outcomes.join.id_keys``."""

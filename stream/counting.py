@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import Counts, Reference
+from detectors import GrowingCounts, Reference
 from stream.codec import Batch, Block, Rejected
 from stream.keys import PaneKey
 from stream.outcomes.intake import OutcomeIntake
 from stream.outcomes.join_rows import JoinRows
 from stream.pane_rows import BatchRows, GroupedRows, group_rows, not_traffic, too_late
 from stream.panes import Pane
+from stream.scanned_counting import PlacedTallies, ScannedBlocks
 from stream.windows import WindowSpec
 
 FUTURE = "future_timestamp"
@@ -88,6 +89,7 @@ class BatchCounter:
     restate_ms: int
     outcomes: OutcomeIntake | None = None
     learning: frozenset[str] = frozenset()
+    _places: PlacedTallies = field(default_factory=PlacedTallies, init=False, compare=False, repr=False)
 
     def count(
         self,
@@ -156,13 +158,16 @@ class BatchCounter:
     def _add_groups(
         self, blocks: Sequence[Block], ends: Sequence[int], groups: GroupedRows, deltas: list[Delta]
     ) -> None:
+        scanned = ScannedBlocks(self._places)
         start = 0
         for block, end, first, last in zip(blocks, ends, groups.bounds, groups.bounds[1:], strict=False):
             if first < last:
                 reference = self.references[block.model, block.version]
-                panes = self._panes(block, reference, range(first, last), groups, deltas)
-                reference.count_into(panes, block.columns, groups.group[start:end])
+                counts = self._panes(block, reference, range(first, last), groups, deltas)
+                if not scanned.add(block, reference, start, counts):
+                    reference.count_into(counts, block.columns, groups.group[start:end])
             start = end
+        scanned.count(groups.group)
 
     def _panes(
         self,
@@ -171,7 +176,7 @@ class BatchCounter:
         members: range,
         groups: GroupedRows,
         deltas: list[Delta],
-    ) -> list[Counts]:
+    ) -> list[GrowingCounts]:
         """Counts of the panes that the groups of a block belong to, with their spans of time widened."""
         found = []
         key = PaneKey(block.model, block.version, groups.starts_ms[members[0]], reference.fingerprint)

@@ -17,6 +17,7 @@ FORMAT = 1
 AHEAD = 8
 """Formats after ours that a later release may write; a larger number is damage."""
 _HEADER = struct.Struct("<4sBBII")
+_HEAD = struct.Struct("<4sBB")
 
 
 class Kind(IntEnum):
@@ -32,6 +33,11 @@ class Kind(IntEnum):
 def pack(kind: Kind, payload: bytes) -> bytes:
     """Header and payload."""
     return _HEADER.pack(MAGIC, FORMAT, kind, len(payload), zlib.crc32(payload)) + payload
+
+
+def head_of(kind: Kind) -> bytes:
+    """The start of :func:`pack`, for whoever appends length, checksum and payload itself."""
+    return _HEAD.pack(MAGIC, FORMAT, kind)
 
 
 def unpack(kind: Kind, data: bytes) -> bytes:

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from detectors import CorruptBytes, Counts, NewerBytes
+from detectors import CompactCounts, CorruptBytes, Counts, GrowingCounts, NewerBytes
 from stream.errors import CorruptState, NewerState
 from stream.keys import PaneKey
 from stream.outcomes.join_rows import JoinRows
-from stream.packing import Kind, pack, unpack
+from stream.packing import Kind, head_of, pack, unpack
 
 _SPAN = struct.Struct("<qq")
+_HEAD = head_of(Kind.PANE)
 NO_EVENT_MS = -1
 
 
@@ -25,11 +26,11 @@ NO_EVENT_MS = -1
 class Pane:
     """Counts of one slice and the span of event times seen."""
 
-    counts: Counts
+    counts: GrowingCounts
     min_ts_ms: int = NO_EVENT_MS
     max_ts_ms: int = NO_EVENT_MS
 
-    def add(self, counts: Counts, min_ts_ms: int, max_ts_ms: int) -> None:
+    def add(self, counts: GrowingCounts, min_ts_ms: int, max_ts_ms: int) -> None:
         """Merge ``counts`` in place and widen the span."""
         self.counts.merge(counts)
         self.widen(min_ts_ms, max_ts_ms)
@@ -41,7 +42,10 @@ class Pane:
 
     def to_bytes(self) -> bytes:
         """Packed form, exact."""
-        return pack(Kind.PANE, _SPAN.pack(self.min_ts_ms, self.max_ts_ms) + self.counts.to_bytes())
+        span = _SPAN.pack(self.min_ts_ms, self.max_ts_ms)
+        if isinstance(self.counts, CompactCounts):
+            return self.counts.framed(_HEAD, span)
+        return pack(Kind.PANE, span + self.counts.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Pane:

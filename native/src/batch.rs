@@ -59,15 +59,14 @@ impl Grouped {
 
     /// Write `width` cells of each row of `block`, cell by cell: `out` takes all first ones, all second ones.
     ///
-    /// `begin` tells where the cells of a row are in `cells`, `bytes` what a cell is in memory.
-    pub fn transpose<T: Copy, const N: usize>(
+    /// `begin` tells where the cells of a row are in `cells`.
+    pub fn transpose<T: Copy>(
         &self,
         block: &Block,
         rows: &[Row],
         (cells, width): (&[T], usize),
         begin: impl Fn(&Row) -> u32,
-        bytes: impl Fn(T) -> [u8; N],
-        out: &mut [u8],
+        out: &mut [T],
     ) {
         let order = &self.order[block.first..block.last];
         for (tile, places) in order.chunks(TILE).enumerate() {
@@ -76,10 +75,9 @@ impl Grouped {
                 *begun = begin(&rows[number as usize]) as usize;
             }
             for cell in 0..width {
-                let at = (cell * order.len() + tile * TILE) * N;
-                let column = out[at..at + places.len() * N].chunks_exact_mut(N);
-                for (out, begun) in column.zip(&begins) {
-                    out.copy_from_slice(&bytes(cells[begun + cell]));
+                let at = cell * order.len() + tile * TILE;
+                for (out, begun) in out[at..at + places.len()].iter_mut().zip(&begins) {
+                    *out = cells[begun + cell];
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! [`counts`](crate::counts) for Python: arrays in buffers.
 
-use crate::counts::packed;
+use crate::counts::{packed_into, Numbers};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -24,10 +24,12 @@ pub fn counts_bytes<'py>(
         None => None,
         Some(moments) => Some(numbers(py, moments)?),
     };
-    let packed = packed(rows, columns, &numbers(py, &cells)?, moments.as_deref());
+    let mut packed = Vec::new();
+    let moments = moments.as_ref().map(|moments| moments as &dyn Numbers);
+    packed_into(&mut packed, rows, columns, &numbers(py, &cells)?, moments);
     Some(PyBytes::new(py, &packed))
 }
 
-fn numbers(py: Python<'_>, array: &PyBuffer<i64>) -> Option<Vec<i64>> {
+pub fn numbers(py: Python<'_>, array: &PyBuffer<i64>) -> Option<Vec<i64>> {
     array.as_slice(py).map(|values| values.iter().map(|value| value.get()).collect())
 }

@@ -9,8 +9,10 @@
 mod batch;
 mod blake2b;
 mod cells;
+mod compact;
 mod counts;
 mod cursor;
+mod matrices;
 mod number;
 mod plan;
 mod record;
@@ -21,6 +23,10 @@ mod table;
 mod tally;
 mod time;
 
+#[cfg(feature = "python")]
+mod batch_tally_python;
+#[cfg(feature = "python")]
+mod compact_python;
 #[cfg(feature = "python")]
 mod counts_python;
 #[cfg(feature = "python")]
@@ -40,6 +46,9 @@ fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<python::Scanner>()?;
     module.add_class::<python::Scanned>()?;
     module.add_class::<tally_python::Tally>()?;
+    module.add_class::<batch_tally_python::PlacedTally>()?;
+    module.add_class::<compact_python::CompactCounts>()?;
     module.add_function(wrap_pyfunction!(counts_python::counts_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(batch_tally_python::count_scanned, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -10,9 +10,10 @@ use pyo3::types::{PyByteArray, PyBytes, PyList};
 use crate::batch::{Block, Grouped, Texts, Unknown};
 use crate::blake2b::id_hash;
 use crate::cursor::Cursor;
+use crate::matrices::{begins, matrices, BlockCells, Matrices};
 use crate::plan::Plan;
 use crate::record::{Outcome, Reader};
-use crate::rows::{Answer, Row, Rows, NO_TIME};
+use crate::rows::{Answer, Rows, NO_TIME};
 use crate::spec::{plan, LimitsSpec, ModelSpec, VersionSpec};
 
 /// Cells of a batch beyond which its buffers are given back: 64 MB.
@@ -143,10 +144,6 @@ pub struct Scanned {
     #[pyo3(get)]
     rows: Py<PyByteArray>,
     #[pyo3(get)]
-    numbers: Py<PyByteArray>,
-    #[pyo3(get)]
-    codes: Py<PyByteArray>,
-    #[pyo3(get)]
     segments: Py<PyByteArray>,
     #[pyo3(get)]
     choices: Py<PyByteArray>,
@@ -154,6 +151,7 @@ pub struct Scanned {
     flags: Py<PyByteArray>,
     #[pyo3(get)]
     amounts: Py<PyByteArray>,
+    matrices: Matrices,
     texts: Texts,
 }
 
@@ -186,6 +184,9 @@ impl Scanned {
         });
         let versions = |block: &Block| &plan.versions[block.version];
         let ordered = || grouped.order.iter().map(|&number| &rows.rows[number as usize]);
+        let segments = matrices(&grouped, &rows.rows, &rows.segments, |block| {
+            (plan.models[versions(block).model].declared.segments.len(), |row| row.cells.segments)
+        });
         Ok(Scanned {
             unknown: unknown.collect::<PyResult<_>>()?,
             ts_ms,
@@ -196,34 +197,26 @@ impl Scanned {
             choices: column(py, ordered(), |row| row.choice.to_ne_bytes())?,
             flags: column(py, ordered(), |row| [u8::from(row.flag)])?,
             amounts: column(py, ordered(), |row| row.amount.to_ne_bytes())?,
-            numbers: cells(
-                py,
-                &grouped,
-                &rows.rows,
-                &rows.numbers,
-                |block| (versions(block).shape.numbers, |row| row.cells.numbers),
-                f64::to_ne_bytes,
-            )?,
-            codes: cells(
-                py,
-                &grouped,
-                &rows.rows,
-                &rows.codes,
-                |block| (versions(block).shape.codes, |row| row.cells.codes),
-                i32::to_ne_bytes,
-            )?,
-            segments: cells(
-                py,
-                &grouped,
-                &rows.rows,
-                &rows.segments,
-                |block| {
-                    (plan.models[versions(block).model].declared.segments.len(), |row| row.cells.segments)
-                },
-                i16::to_ne_bytes,
-            )?,
+            matrices: Matrices {
+                numbers: matrices(&grouped, &rows.rows, &rows.numbers, |block| {
+                    (versions(block).shape.numbers, |row| row.cells.numbers)
+                }),
+                codes: matrices(&grouped, &rows.rows, &rows.codes, |block| {
+                    (versions(block).shape.codes, |row| row.cells.codes)
+                }),
+                begins: begins(&grouped, |block| {
+                    (versions(block).shape.numbers, versions(block).shape.codes)
+                }),
+            },
+            segments: column(py, segments.iter(), |code| code.to_ne_bytes())?,
             texts: Texts::new(rows, &grouped),
         })
+    }
+
+    /// Cells of a block; `None` where there is none of that number.
+    pub fn cells(&self, block: usize) -> Option<BlockCells<'_>> {
+        let &(_, first, last) = self.blocks.get(block)?;
+        self.matrices.cells(block, last - first)
     }
 
     fn rows(&self, first: usize, last: usize) -> PyResult<&Texts> {
@@ -233,6 +226,10 @@ impl Scanned {
             Err(PyIndexError::new_err(format!("rows {first} to {last} of {}", self.texts.len())))
         }
     }
+}
+
+fn no_block() -> PyErr {
+    PyIndexError::new_err("there is no such block or column")
 }
 
 /// A new array of `size` bytes.
@@ -257,29 +254,20 @@ fn column<I: ExactSizeIterator, const N: usize>(
     })
 }
 
-/// A new array of the cells of all blocks; `width` tells how many a row has, and where they begin.
-fn cells<T: Copy, const N: usize>(
-    py: Python,
-    grouped: &Grouped,
-    rows: &[Row],
-    cells: &[T],
-    width: impl Fn(&Block) -> (usize, fn(&Row) -> u32),
-    bytes: impl Fn(T) -> [u8; N],
-) -> PyResult<Py<PyByteArray>> {
-    let size = |block: &Block| width(block).0 * (block.last - block.first) * N;
-    buffer(py, grouped.blocks.iter().map(size).sum(), |out| {
-        let mut at = 0;
-        for block in &grouped.blocks {
-            let (cells_of_row, begin) = width(block);
-            let end = at + size(block);
-            grouped.transpose(block, rows, (cells, cells_of_row), begin, &bytes, &mut out[at..end]);
-            at = end;
-        }
-    })
-}
-
 #[pymethods]
 impl Scanned {
+    /// Columns of numbers of a block, `lines` from `first` on.
+    fn numbers(&self, py: Python, block: usize, first: usize, lines: usize) -> PyResult<Py<PyByteArray>> {
+        let found = self.cells(block).and_then(|cells| cells.numbers(first..first + lines));
+        column(py, found.ok_or_else(no_block)?.iter(), |number| number.to_ne_bytes())
+    }
+
+    /// Columns of codes of a block, `lines` from `first` on.
+    fn codes(&self, py: Python, block: usize, first: usize, lines: usize) -> PyResult<Py<PyByteArray>> {
+        let found = self.cells(block).and_then(|cells| cells.codes(first..first + lines));
+        column(py, found.ok_or_else(no_block)?.iter(), |code| code.to_ne_bytes())
+    }
+
     /// Keys of the ids of rows `first..last`: 8 bytes each.
     fn keys(
         &self,

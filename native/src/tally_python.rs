@@ -1,17 +1,21 @@
 //! [`tally`](crate::tally) for Python: arrays in buffers, checked before the first row is counted.
 
-use crate::tally::{dot, Edges, Grouped};
-use pyo3::buffer::{Element, PyBuffer};
+use crate::compact::Compact;
+use crate::compact_python::CompactCounts;
+use crate::counts_python::numbers;
+use crate::tally::{Edges, Grouped};
+use pyo3::buffer::{Element, PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::cell::Cell;
-use std::ops::Range;
 
 const MISSING: i32 = -1;
 const UNSEEN: i32 = -2;
 const INVALID: i32 = -3;
 const SPECIAL: usize = 3; // the last cells: missing, invalid, unseen
+
+/// Name, edges (none of categories), value cells, scores of the cells where pairs are watched.
+type Spec = (Py<PyString>, Option<Vec<f64>>, i32, Option<Vec<i16>>);
 
 enum Kind {
     Numbers(Edges),
@@ -24,9 +28,19 @@ struct Column {
     scores: Option<Vec<i16>>, // by cell, where pairs of this column are watched
 }
 
-enum Values {
+/// An array of a column, held for as long as it is read.
+enum Array {
     Numbers(PyBuffer<f64>),
     Codes(PyBuffer<i32>),
+    Absent,
+}
+
+/// Values of one column.
+pub enum Values<'a> {
+    Numbers(&'a [ReadOnlyCell<f64>]),
+    Codes(&'a [ReadOnlyCell<i32>]),
+    ScannedNumbers(&'a [f64]),
+    ScannedCodes(&'a [i32]),
     Absent,
 }
 
@@ -41,10 +55,7 @@ pub struct Tally {
 #[pymethods]
 impl Tally {
     #[new]
-    fn new(
-        columns: Vec<(Py<PyString>, Option<Vec<f64>>, i32, Option<Vec<i16>>)>,
-        width: usize,
-    ) -> PyResult<Tally> {
+    fn new(columns: Vec<Spec>, width: usize) -> PyResult<Tally> {
         let scored = columns.iter().filter(|column| column.3.is_some()).count();
         let columns = columns
             .into_iter()
@@ -67,121 +78,154 @@ impl Tally {
         Ok(Tally { columns, width, scored })
     }
 
-    /// Count rows into `cells[group]` and `moments[group]`; the rows of each group.
-    ///
-    /// None where an array is of a kind that is left to numpy: then nothing was counted.
+    /// Counts of no rows.
+    fn no_counts(&self) -> CompactCounts {
+        let pairs = self.scored * self.scored.saturating_sub(1) / 2;
+        let pairs = if self.scored > 0 { Some(pairs) } else { None };
+        CompactCounts { inner: Compact::new(self.columns.len(), self.width, pairs) }
+    }
+
+    /// Count rows into `counts[group]`; false where an array is of a kind that is left to numpy: then nothing
+    /// was counted.
     fn count(
         &self,
         py: Python<'_>,
         columns: &Bound<'_, PyDict>,
         group: PyBuffer<i64>,
-        cells: Vec<PyBuffer<i64>>,
-        moments: Option<Vec<PyBuffer<i64>>>,
-    ) -> PyResult<Option<Vec<usize>>> {
-        let group = match read(py, &group) {
+        mut counts: Vec<PyRefMut<'_, CompactCounts>>,
+    ) -> PyResult<bool> {
+        let group = match numbers(py, &group) {
             Some(group) => group,
-            None => return Ok(None),
+            None => return Ok(false),
         };
-        let mut values = Vec::with_capacity(self.columns.len());
+        let mut arrays = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            match column.values(columns, group.len())? {
-                Some(found) => values.push(found),
-                None => return Ok(None),
+            match column.array(columns, group.len())? {
+                Some(found) => arrays.push(found),
+                None => return Ok(false),
             }
         }
-        let grouped = Grouped::new(&group, cells.len())
-            .ok_or_else(|| PyValueError::new_err(format!("a group is not in [-1, {})", cells.len())))?;
-        let targets = room(py, &cells, self.columns.len() * self.width)?;
-        let sums = match &moments {
-            Some(moments) if moments.len() == cells.len() => {
-                room(py, moments, self.scored * self.scored.saturating_sub(1) / 2)?
-            }
-            None if self.scored == 0 => Vec::new(),
-            _ => return Err(PyValueError::new_err("moments are given where pairs are watched, one a group")),
-        };
-        let scores = self.add(py, &values, &grouped, &targets);
-        self.multiply(&grouped, &scores, &sums);
-        Ok(Some(grouped.bounds.windows(2).map(|pair| pair[1] - pair[0]).collect()))
+        let values: Vec<Values> = arrays.iter().map(|array| array.values(py)).collect();
+        let mut targets: Vec<&mut Compact> = counts.iter_mut().map(|counts| &mut counts.inner).collect();
+        self.add(&values, &group, &mut targets)?;
+        Ok(true)
     }
 }
 
 impl Tally {
-    /// Count every column; the scores of the columns whose pairs are watched, one after the other.
-    fn add(
-        &self,
-        py: Python<'_>,
-        values: &[Values],
-        grouped: &Grouped,
-        targets: &[&[Cell<i64>]],
-    ) -> Vec<i16> {
+    /// Kinds of the columns: whether each is of numbers.
+    pub fn are_numbers(&self) -> impl Iterator<Item = bool> + '_ {
+        self.columns.iter().map(|column| matches!(column.kind, Kind::Numbers(_)))
+    }
+
+    /// Count every column of rows into `targets[group]`.
+    pub fn add(&self, values: &[Values], group: &[i64], targets: &mut [&mut Compact]) -> PyResult<()> {
+        for (column, values) in self.columns.iter().zip(values) {
+            column.check(values)?;
+        }
+        let pairs = self.scored * self.scored.saturating_sub(1) / 2;
+        let cells = self.columns.len() * self.width;
+        if !targets.iter().all(|target| target.has_shape(self.columns.len(), cells, pairs)) {
+            return Err(PyValueError::new_err("counts are of other columns"));
+        }
+        let grouped = Grouped::new(group, targets.len())
+            .ok_or_else(|| PyValueError::new_err(format!("a group is not in [-1, {})", targets.len())))?;
+        for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
+            target.take((bounds[1] - bounds[0]) as u64);
+        }
         let rows = *grouped.bounds.last().unwrap_or(&0);
-        let special = self.width - SPECIAL;
         let mut scores = vec![0i16; self.scored * rows];
         let mut rest = &mut scores[..];
         for (j, (column, values)) in self.columns.iter().zip(values).enumerate() {
             let (mine, others) = rest.split_at_mut(if column.scores.is_some() { rows } else { 0 });
             rest = others;
-            let into = Into { grouped, targets, place: j * self.width..(j + 1) * self.width };
-            let table = column.scores.as_deref();
-            match (&column.kind, values) {
-                (Kind::Numbers(edges), Values::Numbers(buffer)) => {
-                    let values = buffer.as_slice(py).unwrap_or(&[]);
-                    into.add(|row| number_cell(edges, values[row].get(), special), table, mine);
-                }
-                (_, Values::Codes(buffer)) => {
-                    let codes = buffer.as_slice(py).unwrap_or(&[]);
-                    into.add(|row| code_cell(codes[row].get(), special), table, mine);
-                }
-                _ => into.add(|_| special, table, mine),
-            }
+            self.count_column(j, values, &grouped, targets, mine);
         }
-        scores
+        for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
+            target.multiply(&scores, self.scored, rows, bounds[0]..bounds[1]);
+        }
+        Ok(())
     }
 
-    fn multiply(&self, grouped: &Grouped, scores: &[i16], sums: &[&[Cell<i64>]]) {
-        let rows = *grouped.bounds.last().unwrap_or(&0);
-        for (into, bounds) in sums.iter().zip(grouped.bounds.windows(2)) {
-            let column = |slot: usize| &scores[slot * rows + bounds[0]..slot * rows + bounds[1]];
-            let mut pair = 0;
-            for left in 0..self.scored {
-                for right in left + 1..self.scored {
-                    into[pair].set(into[pair].get() + dot(column(left), column(right)));
-                    pair += 1;
+    fn count_column(
+        &self,
+        j: usize,
+        values: &Values,
+        grouped: &Grouped,
+        targets: &mut [&mut Compact],
+        scores: &mut [i16],
+    ) {
+        let column = &self.columns[j];
+        let special = self.width - SPECIAL;
+        let mut scores = scores.iter_mut();
+        let table = column.scores.as_deref();
+        for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
+            let (place, of) = (j * self.width..(j + 1) * self.width, (grouped, bounds[0]..bounds[1]));
+            match (&column.kind, values) {
+                (Kind::Numbers(edges), Values::Numbers(found)) => {
+                    let cell = |row: usize| number_cell(edges, found[row].get(), special);
+                    target.count(place, of, cell, table, &mut scores);
                 }
+                (Kind::Numbers(edges), Values::ScannedNumbers(found)) => {
+                    let cell = |row: usize| number_cell(edges, found[row], special);
+                    target.count(place, of, cell, table, &mut scores);
+                }
+                (_, Values::Codes(found)) => {
+                    target.count(place, of, |row| code_cell(found[row].get(), special), table, &mut scores);
+                }
+                (_, Values::ScannedCodes(found)) => {
+                    target.count(place, of, |row| code_cell(found[row], special), table, &mut scores);
+                }
+                _ => target.count(place, of, |_| special, table, &mut scores),
             }
+        }
+    }
+}
+
+impl Array {
+    fn values<'a>(&'a self, py: Python<'a>) -> Values<'a> {
+        match self {
+            Array::Numbers(buffer) => Values::Numbers(buffer.as_slice(py).unwrap_or(&[])),
+            Array::Codes(buffer) => Values::Codes(buffer.as_slice(py).unwrap_or(&[])),
+            Array::Absent => Values::Absent,
         }
     }
 }
 
 impl Column {
     /// The array of this column; `None` where it is not of the kind, or not in one piece.
-    fn values(&self, columns: &Bound<'_, PyDict>, rows: usize) -> PyResult<Option<Values>> {
+    fn array(&self, columns: &Bound<'_, PyDict>, rows: usize) -> PyResult<Option<Array>> {
         let py = columns.py();
         let array = match columns.get_item(&self.name)? {
             Some(array) => array,
-            None => return Ok(Some(Values::Absent)),
+            None => return Ok(Some(Array::Absent)),
         };
         match &self.kind {
-            Kind::Numbers(_) => Ok(taken(py, &array, rows)?.map(Values::Numbers)),
-            Kind::Codes(cells) => {
-                let codes: PyBuffer<i32> = match taken(py, &array, rows)? {
-                    Some(codes) => codes,
-                    None => return Ok(None),
-                };
-                let known = INVALID..*cells;
-                let found = codes.as_slice(py).unwrap_or(&[]);
-                if let Some(code) = found.iter().find(|code| !known.contains(&code.get())) {
-                    return Err(PyValueError::new_err(format!(
-                        "codes must lie in [{}, {}), there is {}",
-                        INVALID,
-                        cells,
-                        code.get()
-                    )));
-                }
-                Ok(Some(Values::Codes(codes)))
-            }
+            Kind::Numbers(_) => Ok(taken(py, &array, rows)?.map(Array::Numbers)),
+            Kind::Codes(_) => Ok(taken(py, &array, rows)?.map(Array::Codes)),
         }
     }
+
+    /// Refuse codes that have no cell.
+    fn check(&self, values: &Values) -> PyResult<()> {
+        let cells = match &self.kind {
+            Kind::Codes(cells) => *cells,
+            Kind::Numbers(_) => return Ok(()),
+        };
+        let found = match values {
+            Values::Codes(codes) => outside(codes.iter().map(ReadOnlyCell::get), cells),
+            Values::ScannedCodes(codes) => outside(codes.iter().copied(), cells),
+            _ => None,
+        };
+        found.map_or(Ok(()), |code| {
+            let known = format!("codes must lie in [{INVALID}, {cells}), there is {code}");
+            Err(PyValueError::new_err(known))
+        })
+    }
+}
+
+fn outside(mut codes: impl Iterator<Item = i32>, cells: i32) -> Option<i32> {
+    codes.find(|code| !(INVALID..cells).contains(code))
 }
 
 fn taken<T: Element>(py: Python<'_>, array: &Bound<'_, PyAny>, rows: usize) -> PyResult<Option<PyBuffer<T>>> {
@@ -198,16 +242,6 @@ fn taken<T: Element>(py: Python<'_>, array: &Bound<'_, PyAny>, rows: usize) -> P
         return Err(PyValueError::new_err(sizes));
     }
     Ok(Some(buffer))
-}
-
-fn read(py: Python<'_>, group: &PyBuffer<i64>) -> Option<Vec<i64>> {
-    group.as_slice(py).map(|values| values.iter().map(|value| value.get()).collect())
-}
-
-fn room<'a>(py: Python<'a>, arrays: &'a [PyBuffer<i64>], size: usize) -> PyResult<Vec<&'a [Cell<i64>]>> {
-    let fits = |array: &'a PyBuffer<i64>| array.as_mut_slice(py).filter(|cells| cells.len() == size);
-    let wrong = || PyValueError::new_err(format!("counts must be writable arrays of {size} numbers"));
-    arrays.iter().map(|array| fits(array).ok_or_else(wrong)).collect()
 }
 
 #[inline]
@@ -228,34 +262,5 @@ fn code_cell(code: i32, special: usize) -> usize {
         INVALID => special + 1,
         UNSEEN => special + 2,
         code => code as usize,
-    }
-}
-
-/// Where one column is counted.
-struct Into<'a> {
-    grouped: &'a Grouped,
-    targets: &'a [&'a [Cell<i64>]],
-    place: Range<usize>,
-}
-
-impl Into<'_> {
-    /// Count the column and note the scores of its cells.
-    #[inline]
-    fn add(&self, cell: impl Fn(usize) -> usize, table: Option<&[i16]>, scores: &mut [i16]) {
-        let mut scores = scores.iter_mut();
-        for (target, bounds) in self.targets.iter().zip(self.grouped.bounds.windows(2)) {
-            let counts = &target[self.place.clone()];
-            let count = |cell: usize| counts[cell].set(counts[cell].get() + 1);
-            match table {
-                None => self.grouped.rows(bounds[0]..bounds[1], |row| count(cell(row))),
-                Some(table) => self.grouped.rows(bounds[0]..bounds[1], |row| {
-                    let cell = cell(row);
-                    count(cell);
-                    if let Some(score) = scores.next() {
-                        *score = table[cell];
-                    }
-                }),
-            }
-        }
     }
 }

@@ -21,6 +21,7 @@ from stream.codec.batch import Batch, Block
 from stream.codec.batches import BatchDecoder, check_lengths
 from stream.codec.joining import joined_batch
 from stream.codec.plan import IGNORED, Plan
+from stream.codec.scanned import Lines, ScannedColumns
 
 if TYPE_CHECKING:
     from driftstream_native import Scanned, Scanner
@@ -54,10 +55,11 @@ class CompiledDecoder:
         self._plan = plan
         self._make_python = python
         self._unmonitored = unmonitored
-        self._widths = [
-            (spec.numbers, spec.codes, len(plan.models[spec.model].segments)) for spec in plan.versions
+        self._lines = [
+            Lines.of(layout, cells.numbers, cells.codes, spec.numbers)
+            for spec, (layout, cells) in zip(plan.versions, plan.layouts, strict=True)
         ]
-        self._measures = [len(plan.models[spec.model].measures) for spec in plan.versions]
+        self._segments = [len(plan.models[spec.model].segments) for spec in plan.versions]
         self._has_answers = [spec.answers != IGNORED for spec in plan.versions]
 
     @cached_property
@@ -87,41 +89,33 @@ class CompiledDecoder:
 
     def _blocks(self, scanned: Scanned) -> Iterator[Block]:
         """Return the blocks of what was scanned; each takes its part of every buffer."""
-        numbers = np.frombuffer(scanned.numbers, np.float64)
-        codes = np.frombuffer(scanned.codes, np.int32)
         segments = np.frombuffer(scanned.segments, np.int16)
         rows = np.frombuffer(scanned.rows, np.int64)
         choices = np.frombuffer(scanned.choices, np.int16)
         flags = np.frombuffer(scanned.flags, np.bool_)
         amounts = np.frombuffer(scanned.amounts, np.float64)
         ts_ms = np.frombuffer(scanned.ts_ms, np.int64)[rows]
-        number, code, segment = 0, 0, 0
-        for version, first, last in scanned.blocks:
+        segment = 0
+        for number, (version, first, last) in enumerate(scanned.blocks):
             size = last - first
-            wide, coded, segmented = self._widths[version]
-            of_numbers = numbers[number : (number := number + wide * size)].reshape(wide, size)
-            of_codes = codes[code : (code := code + coded * size)].reshape(coded, size)
-            of_segments = segments[segment : (segment := segment + segmented * size)].reshape(segmented, size)
-            layout, cells = self._plan.layouts[version]
+            wide = self._segments[version]
+            of_segments = segments[segment : (segment := segment + wide * size)].reshape(wide, size)
+            lines = self._lines[version]
+            columns = ScannedColumns(scanned, number, lines, size)
             attributes: Attributes
             if self._plan.labels:
                 attributes = LabelAttributes(flags[first:last], amounts[first:last], choices[first:last])
             else:
-                measures = of_numbers[wide - self._measures[version] :]
                 attributes = InferenceAttributes(
-                    choices[first:last], flags[first:last], amounts[first:last], of_segments, measures
+                    choices[first:last], flags[first:last], amounts[first:last], of_segments, columns.measures
                 )
             yield Block(
-                model=layout.model,
-                version=layout.version,
+                model=lines.model,
+                version=lines.version,
                 rows=rows[first:last],
                 ts_ms=ts_ms[first:last],
                 ids=_ScannedIds(scanned, first, last),
-                columns={
-                    **dict(zip(cells.numbers, of_numbers, strict=False)),  # the measures stand behind them
-                    **dict(zip(cells.codes, of_codes, strict=True)),
-                    **layout.measured(attributes),
-                },
+                columns=columns,
                 attributes=attributes,
                 answers=Answers(partial(_answers, scanned, first, last))
                 if self._has_answers[version]

@@ -40,7 +40,7 @@ class VersionLayout:
         self.model = model
         self.version = version
         self.columns = columns
-        self._measures = {name: structs.declared.measures.index(name) for name in measures}
+        self.measures = {name: structs.declared.measures.index(name) for name in measures}
         self._structs = structs
 
     @property
@@ -65,7 +65,7 @@ class VersionLayout:
         """Return the columns of the reference that are measures."""
         if not isinstance(attributes, InferenceAttributes):
             return {}
-        return {name: attributes.measures[row] for name, row in self._measures.items()}
+        return {name: attributes.measures[row] for name, row in self.measures.items()}
 
     def answers(self, events: Sequence[Any]) -> Answers:
         """Return the raw predictions or labels of ``events``; none of them when nobody asked for them."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors import Counts
+from detectors import CompactCounts, Counts
 from detectors.binning import Binning, CategoricalBins, NumericBins
 from detectors.compiled import compiled_tally
 from detectors.compiled_bytes import compiled_bytes
@@ -26,25 +26,17 @@ def numeric(name: str, edges: tuple[float, ...]) -> NumericBins:
     return NumericBins(name=name, edges=edges, atoms=(), centers=(0.0,) * (len(edges) + 1), spread=1.0)
 
 
-def no_counts(binning: Binning, products: Products | None, groups: int) -> list[Counts]:
-    shape = (len(binning.names), binning.width)
-    return [
-        Counts(np.zeros(shape, np.int64), None if products is None else np.zeros(len(products), np.int64))
-        for _ in range(groups)
-    ]
-
-
 def both(
     binning: Binning,
     encoded: dict[str, np.ndarray],
     group: np.ndarray,
     groups: int,
     products: Products | None,
-) -> tuple[list[Counts], list[Counts]]:
+) -> tuple[list[CompactCounts], list[Counts]]:
     """What is counted: compiled twice into the same arrays, and by numpy."""
     compiled = compiled_tally(binning, products)
     assert compiled is not None
-    found = no_counts(binning, products, groups)
+    found = [compiled.no_counts() for _ in range(groups)]
     for _ in range(2):
         assert compiled.count_into(found, encoded, group)
     kept = group >= 0
@@ -107,7 +99,7 @@ def test_what_is_not_in_order_changes_nothing() -> None:
     binning = Binning([numeric("x", (1.0,)), CategoricalBins(name="c", categories=("a",), rare=())])
     compiled = compiled_tally(binning, None)
     assert compiled is not None
-    counts = no_counts(binning, None, 1)
+    counts = [compiled.no_counts()]
     x, c, group = np.zeros(3), np.zeros(3, np.int32), np.zeros(3, np.intp)
     for wrong in ({"x": x, "c": c + 2}, {"x": x, "c": c - 4}, {"x": x[:2], "c": c}):
         with pytest.raises(ValueError, match=r"codes|equally long"):
@@ -115,9 +107,10 @@ def test_what_is_not_in_order_changes_nothing() -> None:
     for outside in (group + 1, group - 2):
         with pytest.raises(ValueError, match="group"):
             compiled.count_into(counts, {"x": x, "c": c}, outside)
+    assert not compiled.count_into([Counts.empty(binning)], {"x": x, "c": c}, group)
     for left_to_numpy in ({"x": x.astype(np.float32)}, {"x": np.zeros(6)[::2]}, {"c": c.astype(np.int64)}):
         assert not compiled.count_into(counts, left_to_numpy, group)
-    assert counts == no_counts(binning, None, 1)
+    assert not counts[0].cells.any()
     assert counts[0].n == 0
 
 
