@@ -1,7 +1,7 @@
 """Mutated records through the compiled decoder: ``make fuzz``, or ``python -m tests.stream.fuzz_decoder``.
 
 Every record goes through the extension, which must neither panic nor hang; every row must be in its answer
-once. One batch in twenty is also decoded in full, by both decoders, and both must give the same.
+once. One batch in nineteen is also decoded in full, by both decoders, and both must give the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.stream.decoders import same_batch
 from tests.stream.test_codec_fuzz import TS, VALID, check
 
 BATCH = 1_000
-COMPARED = 20
+COMPARED = 19  # shares no factor with the number of pairs: each of them comes to be compared
 PIECES = [
     b"", b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e", b"9" * 19, b"1e308",
     b"null", b"true", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\x80", b"\xc3\xa9", b"\xed\xa0\x80",
