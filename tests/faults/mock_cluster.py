@@ -23,7 +23,9 @@ class FaultyKafka(MockKafka):
         super().create_topics(topics)
 
     def answer_with(self, request: int, *errors: int) -> None:
-        """Answer the next requests of a kind with these errors, one each."""
+        """Answer the next requests of a kind with these errors, one each; :meth:`asked` counts from here."""
+        self._call("rd_kafka_mock_start_request_tracking")
+        self._call("rd_kafka_mock_clear_requests")
         array = (ctypes.c_int * len(errors))(*errors)
         self._call(
             "rd_kafka_mock_push_request_errors_array",
@@ -31,6 +33,17 @@ class FaultyKafka(MockKafka):
             ctypes.c_size_t(len(errors)),
             array,
         )
+
+    def asked(self, request: int) -> int:
+        """Requests of a kind since the newest errors were given out."""
+        library, number = _librdkafka(), ctypes.c_size_t()
+        library.rd_kafka_mock_get_requests.restype = ctypes.POINTER(ctypes.c_void_p)
+        requests = library.rd_kafka_mock_get_requests(ctypes.c_void_p(self._cluster), ctypes.byref(number))
+        kinds = [
+            library.rd_kafka_mock_request_api_key(ctypes.c_void_p(each)) for each in requests[: number.value]
+        ]
+        library.rd_kafka_mock_request_destroy_array(requests, number)
+        return kinds.count(request)
 
     def down(self, broker: int) -> None:
         """Close a broker's connections and let nobody in."""

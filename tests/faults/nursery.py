@@ -99,14 +99,9 @@ class ForkedWorker(WorkerProcess):
 
     def start(self) -> None:
         """Start, or start again after an end; the log goes on."""
-        self._before = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self.note_start()
         self.started_s = time.monotonic()
         self.process = self.nursery.start(self.arguments, env=self.env, log=self.log_path)  # type: ignore[assignment]
-
-    @property
-    def new_log(self) -> str:
-        """The log since the newest start."""
-        return self.log_path.read_bytes()[self._before :].decode(errors="replace")
 
     def kill(self) -> None:
         """End it as a crash does."""

@@ -8,8 +8,10 @@ import socket
 import struct
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER 0: close with RST instead of FIN
@@ -59,6 +61,16 @@ class Proxy(AbstractContextManager["Proxy"]):
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+
+    @contextmanager
+    def suffers(self, **faults: Any) -> Iterator[None]:
+        """Set these fields of :class:`Faults` for the time of the body."""
+        before = {name: getattr(self.faults, name) for name in faults}
+        vars(self.faults).update(faults)
+        try:
+            yield
+        finally:
+            vars(self.faults).update(before)
 
     def switch(self, target: int) -> None:
         """Send new connections elsewhere and reset the present ones."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 import time
 import uuid
@@ -96,6 +98,13 @@ class Scene(AbstractContextManager["Scene"]):
         worker.await_ready()
         return worker
 
+    def under_way(self, slices: int, **options: Any) -> ForkedWorker:
+        """Start a worker, and wait until it has counted the next slices."""
+        worker = self.ready(**options)
+        self.send(slices)
+        self.await_counted()
+        return worker
+
     def again(self, worker: ForkedWorker, **env: str) -> None:
         """Start a worker that has ended again, in a fresh group."""
         worker.env = {**fresh_group(), **env}
@@ -169,6 +178,18 @@ class Scene(AbstractContextManager["Scene"]):
         self.injections += times
 
     @contextmanager
+    def redis_frozen(self) -> Iterator[None]:
+        """Stop Redis for the time of the body, as a machine that swaps or a long command would."""
+        pid = self.redis.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        self.injected()
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
     def progress(self, limit_s: float) -> Iterator[None]:
         """Measure from the end of the body, where the fault ends, until records are counted again."""
         yield
@@ -205,6 +226,10 @@ class Scene(AbstractContextManager["Scene"]):
         reasons |= {"I8": bounded} if bounded else {}
         lost, doubled = invariants.lost_and_doubled(ledger, self.windows(metrics))
         assert not reasons, f"{fault}: {reasons}; {self.hint()}"
+        return self.figures(fault, lost=lost, doubled=doubled)
+
+    def figures(self, fault: str, *, lost: int = 0, doubled: int = 0) -> Figures:
+        """A row of the table; for a test that holds the invariants by itself, as its stream has gaps."""
         return Figures(
             fault=fault,
             injections=self.injections,

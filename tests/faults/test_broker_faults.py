@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,8 +114,9 @@ def test_a_broker_that_refuses_to_store(scene: Scene, brokers: FaultyKafka, tabl
         scene.send(3)
         brokers.answer_with(PRODUCE, *[error] * 3)
         scene.injected(3)
-        eventually(lambda: scene.counted() >= scene.traffic.events, scene.hint, timeout_s=60)
-        time.sleep(1)  # nothing of ours is produced until the refusals have been given to the worker
+        # Nothing of ours is produced until the refusals have been given to the worker.
+        eventually(lambda: brokers.asked(PRODUCE) >= 3, scene.hint)
+        scene.await_counted()
     assert worker.process.poll() is None
     table(scene.settle("23 broker refuses to store"))
 

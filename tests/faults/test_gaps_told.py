@@ -68,14 +68,4 @@ def test_retention_shorter_than_a_downtime(make_scene: MakeScene, table: Table) 
     losses = [each for each in values(alerts.poll()) if each["labels"]["alertname"] == "data_loss"]
     assert [each["evidence"]["lost"] for each in losses] == [LOST]
     assert scene.watch.reasons == {}
-    table(
-        Figures(
-            fault="29 retention shorter than downtime (300 told)",
-            injections=1,
-            events=scene.traffic.events,
-            lost=0,
-            doubled=0,
-            progress_s=None,
-            seed=scene.traffic.spec.seed,
-        )
-    )
+    table(scene.figures("29 retention shorter than downtime (300 told)"))

@@ -22,9 +22,7 @@ Table = Callable[[Figures], None]
 def test_evaluation_that_cannot_go_on(make_scene: MakeScene, table: Table) -> None:
     """Fault 41: ingest works, evaluation does not; the worker is not ready, and catches up when it can."""
     scene = make_scene()
-    worker = scene.ready()
-    scene.send(4)
-    scene.await_counted()
+    worker = scene.under_way(4)
     with scene.redis_client() as client:
         state = ModelKeys(scene.pipeline.prefix, "m1").state
         kept = client.dump(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
@@ -21,7 +20,8 @@ MakeScene = Callable[..., Scene]
 Table = Callable[[Figures], None]
 
 GROUP = {"consumer": {"session_timeout": "6s", "max_poll_interval": "60s"}}
-SESSION_S = 6
+LONG_SESSION_S = 30
+"""Much longer than a start takes, also on a machine that has other things to do."""
 
 
 def assigned(worker: ForkedWorker) -> float:
@@ -51,7 +51,7 @@ def test_killed_at_random_moments(make_scene: MakeScene, table: Table, seed: int
 @pytest.mark.faults
 def test_asked_to_stop_under_load(make_scene: MakeScene, table: Table) -> None:
     """Fault 3: SIGTERM ends it in time with everything committed, and the group is left at once."""
-    scene = make_scene({"per_slice": 3_000}, **GROUP)
+    scene = make_scene({"per_slice": 3_000}, consumer={"session_timeout": f"{LONG_SESSION_S}s"})
     worker = scene.ready(fresh=False)
     for _ in range(2):
         scene.send(4)
@@ -62,8 +62,9 @@ def test_asked_to_stop_under_load(make_scene: MakeScene, table: Table) -> None:
         already = scene.counted()
         began = time.monotonic()
         worker.start()
+        worker.await_ready()
         scene.await_counted()
-        assert time.monotonic() - began < SESSION_S + 6, "it waited for a member that had left"
+        assert time.monotonic() - began < LONG_SESSION_S, "it waited for a member that had left"
         counted = worker.metric("driftstream_events_total")
         assert counted == scene.traffic.events - already, "records were counted again"
     table(scene.settle("3 asked to stop"))
@@ -114,17 +115,12 @@ def test_stuck_beyond_the_poll_interval(make_scene: MakeScene, table: Table) -> 
     for each in (one, two):
         owns_some(each)
     scene.send(2)
-    assert scene.redis.pid is not None
-    os.kill(scene.redis.pid, signal.SIGSTOP)
-    scene.injected()
-    try:
+    with scene.redis_frozen():
         scene.send(2)
         eventually(
             lambda: "max.poll.interval" in one.log + two.log or "lost partitions" in one.log + two.log,
             "the group to give up a worker that does not poll",
         )
-    finally:
-        os.kill(scene.redis.pid, signal.SIGCONT)
     with scene.progress(limit_s=60):
         pass
     assert (one.process.poll(), two.process.poll()) == (None, None), scene.hint()
@@ -154,7 +150,7 @@ def test_storm_of_rebalances(make_scene: MakeScene, table: Table, protocol: str)
 @pytest.mark.faults
 def test_static_member_restarts_within_its_session(make_scene: MakeScene, table: Table) -> None:
     """Fault 7: the others keep their partitions, nothing moves."""
-    scene = make_scene(consumer={"session_timeout": "20s"})
+    scene = make_scene(consumer={"session_timeout": "10s"})
     names = {name: {"DRIFTSTREAM_CONSUMER__INSTANCE_ID": name} for name in ("one", "two")}
     one, two = (scene.ready(name, fresh=False, env=env) for name, env in names.items())
     for each in (one, two):

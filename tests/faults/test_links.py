@@ -21,6 +21,8 @@ from tests.integration.pipeline import eventually
 pytestmark = [pytest.mark.services, pytest.mark.faults]
 Table = Callable[[Figures], None]
 LOOPBACK = "127.0.0.1"
+SESSION: dict[str, Any] = {"consumer": {"session_timeout": "6s"}}
+behind_proxy = pytest.mark.xdist_group("far")  # one broker for all of them, on one process
 
 
 class KafkaBehindProxy(EmbeddedKafka):
@@ -45,10 +47,17 @@ class KafkaBehindProxy(EmbeddedKafka):
         return {**usual, **{name: f"{usual[name]},{value}" for name, value in more.items()}}
 
 
-@pytest.fixture
-def far_kafka(kafka_parts: list[Path]) -> Iterator[KafkaBehindProxy]:
+@pytest.fixture(scope="module")
+def far_broker(kafka_parts: list[Path]) -> Iterator[KafkaBehindProxy]:
     with Proxy(free_port()) as proxy, KafkaBehindProxy(proxy) as broker:
         yield broker
+
+
+@pytest.fixture
+def far_kafka(far_broker: KafkaBehindProxy) -> KafkaBehindProxy:
+    """The broker, with a way to it on which nothing is wrong yet."""
+    far_broker.proxy.resets = 0
+    return far_broker
 
 
 @pytest.fixture
@@ -56,8 +65,7 @@ def scene(
     tmp_path: Path, far_kafka: KafkaBehindProxy, own_redis: EmbeddedRedis, nursery: Nursery, seed: int
 ) -> Iterator[Scene]:
     spec = TrafficSpec(seed=seed, slices=30)
-    options: dict[str, Any] = {"consumer": {"session_timeout": "6s"}}
-    with Scene(tmp_path, kafka=far_kafka, redis=own_redis, nursery=nursery, traffic=spec, **options) as scene:
+    with Scene(tmp_path, kafka=far_kafka, redis=own_redis, nursery=nursery, traffic=spec, **SESSION) as scene:
         yield scene
 
 
@@ -65,6 +73,7 @@ def far(kafka: KafkaBehindProxy) -> dict[str, str]:
     return {"DRIFTSTREAM_KAFKA__BOOTSTRAP_SERVERS": kafka.far_servers}
 
 
+@behind_proxy
 def test_cut_from_the_broker_only(scene: Scene, far_kafka: KafkaBehindProxy, table: Table) -> None:
     """Fault 28: who cannot reach the broker loses its partitions; Redis, which it can reach, fences it."""
     cut = scene.ready("cut", fresh=False, env=far(far_kafka))
@@ -72,56 +81,57 @@ def test_cut_from_the_broker_only(scene: Scene, far_kafka: KafkaBehindProxy, tab
     for each in (cut, other):
         eventually(lambda each=each: each.metric("driftstream_partitions_assigned") > 0, "partitions")
     scene.send(3)
-    far_kafka.proxy.faults.cut = True
-    scene.injected()
-    scene.send(3)
-    eventually(
-        lambda: other.metric("driftstream_partitions_assigned") == 2 * scene.traffic.spec.partitions,
-        "the other to take over",
-        timeout_s=60,
-    )
-    scene.await_counted()
-    far_kafka.proxy.faults.cut = False
+    with far_kafka.proxy.suffers(cut=True):
+        scene.injected()
+        scene.send(3)
+        eventually(
+            lambda: other.metric("driftstream_partitions_assigned") == 2 * scene.traffic.spec.partitions,
+            "the other to take over",
+            timeout_s=60,
+        )
+        scene.await_counted()
     scene.send(3)
     eventually(lambda: cut.metric("driftstream_partitions_assigned") > 0, scene.hint, timeout_s=90)
     table(scene.settle("28 cut from the broker only"))
 
 
-def test_cut_from_redis_only(scene: Scene, table: Table) -> None:
+def test_cut_from_redis_only(make_scene: Callable[..., Scene], table: Table) -> None:
     """Fault 28, the reverse: it keeps its place in the group and says that it is not ready."""
+    scene = make_scene(**SESSION)
     worker = scene.ready("cut", fresh=False)
     scene.send(3)
-    scene.proxy.faults.cut = True
-    scene.injected()
-    scene.send(2)
-    eventually(lambda: worker.get("/readyz")[0] == 503, "not ready", timeout_s=60)
     with scene.progress(limit_s=30):
-        scene.proxy.faults.cut = False
+        with scene.proxy.suffers(cut=True):
+            scene.injected()
+            scene.send(2)
+            eventually(lambda: worker.get("/readyz")[0] == 503, "not ready", timeout_s=60)
         scene.proxy.reset()
     assert "lost partitions" not in worker.log
     table(scene.settle("28 cut from Redis only"))
 
 
+@behind_proxy
 def test_a_narrow_link_in_pieces(scene: Scene, far_kafka: KafkaBehindProxy, table: Table) -> None:
     """Faults 25 and 27, on the side of Kafka: pieces of 1 KiB every 8 ms are 1 Mbit/s."""
     worker = scene.ready("far", fresh=False, env=far(far_kafka))
-    far_kafka.proxy.faults.slice_bytes, far_kafka.proxy.faults.delay_s = 1_024, 0.008
-    scene.injected()
-    scene.send(6)
-    scene.await_counted(timeout_s=120)
-    assert "lost partitions" not in worker.log
-    far_kafka.proxy.faults.slice_bytes, far_kafka.proxy.faults.delay_s = 0, 0.0
+    with far_kafka.proxy.suffers(slice_bytes=1_024, delay_s=0.008):
+        scene.injected()
+        scene.send(6)
+        scene.await_counted(timeout_s=120)
+        assert "lost partitions" not in worker.log
     table(scene.settle("25, 27 link of 1 Mbit/s, in pieces"))
 
 
+@behind_proxy
 def test_connections_to_the_broker_are_reset(scene: Scene, far_kafka: KafkaBehindProxy, table: Table) -> None:
     """Fault 24, as far as a client sees it: connections break again and again."""
     scene.ready("far", fresh=False, env=far(far_kafka))
-    far_kafka.proxy.faults.reset_every = 40
-    scene.send(12)
-    scene.await_counted(timeout_s=120)
-    far_kafka.proxy.faults.reset_every = 0
+    with far_kafka.proxy.suffers(reset_every=20):
+        for _ in range(12):
+            scene.send()
+            scene.await_counted(timeout_s=120)
     scene.injected(far_kafka.proxy.resets)
+    assert scene.injections > 1, "no connection was reset while records came"
     table(scene.settle("24 connections to the broker reset"))
 
 
@@ -151,9 +161,7 @@ def test_the_disk_of_redis_is_full(
         EmbeddedRedis(small_disk / "redis") as redis,
         Scene(tmp_path, kafka=kafka, redis=redis, nursery=nursery, traffic=TrafficSpec(seed=seed)) as scene,
     ):
-        worker = scene.ready()
-        scene.send(3)
-        scene.await_counted()
+        worker = scene.under_way(3)
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as file:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,11 +95,13 @@ def test_fails_over_to_a_replica_that_is_behind(
     scene = make_scene()
     scene.ready()
     primary = scene.redis
+    with scene.redis_client() as client:
+        client.config_set("repl-diskless-sync-delay", 0)
     with EmbeddedRedis(options={"replicaof": f"127.0.0.1 {primary.ports['redis']}"}) as replica:
         scene.send(3)
         scene.await_counted()
         with scene.redis_client() as client:
-            client.wait(1, 5_000)
+            eventually(lambda: client.wait(1, 100) == 1, "the replica to hold what is written")
         scene.redis = replica
         with scene.redis_client() as client:
             client.replicaof("NO", "ONE")
@@ -124,17 +125,12 @@ def test_frozen_for_half_a_minute(make_scene: MakeScene, table: Table) -> None:
     scene = make_scene({"per_slice": 4_000}, consumer={"session_timeout": "6s"})
     worker = scene.ready(fresh=False)
     scene.send(2)
-    assert scene.redis.pid is not None
-    os.kill(scene.redis.pid, signal.SIGSTOP)
-    scene.injected()
-    try:
+    with scene.redis_frozen():
         ends = time.monotonic() + 30
         scene.send(2)
         not_ready(worker)
         eventually(lambda: worker.metric("driftstream_partitions_paused") > 0, "the intake to be paused")
         eventually(lambda: time.monotonic() > ends, "half a minute")
-    finally:
-        os.kill(scene.redis.pid, signal.SIGCONT)
     with scene.progress(limit_s=30):
         pass
     assert "lost partitions" not in worker.log
@@ -164,12 +160,11 @@ def test_replies_that_are_lost(make_scene: MakeScene, table: Table, seed: int) -
 def test_connections_that_are_reset(make_scene: MakeScene, table: Table) -> None:
     """Fault 15: every 9th reply resets its connection instead."""
     scene = make_scene()
-    scene.ready()
-    scene.send(2)
-    scene.proxy.faults.reset_every = 9
-    scene.send(12)
-    scene.await_counted()
-    scene.proxy.faults.reset_every = 0
+    scene.under_way(2)
+    with scene.proxy.suffers(reset_every=9):
+        for _ in range(12):
+            scene.send()
+            scene.await_counted()
     scene.injected(scene.proxy.resets)
     assert scene.proxy.resets > 10
     table(scene.settle("15 connections reset"))
@@ -179,9 +174,7 @@ def test_connections_that_are_reset(make_scene: MakeScene, table: Table) -> None
 def test_out_of_memory(make_scene: MakeScene, table: Table) -> None:
     """Fault 16: writes are refused whole; the intake pauses and goes on when there is room."""
     scene = make_scene()
-    worker = scene.ready()
-    scene.send(3)
-    scene.await_counted()
+    worker = scene.under_way(3)
     with scene.redis_client() as client:
         client.config_set("maxmemory", 1_000_000)
         scene.injected()
@@ -211,13 +204,11 @@ def test_emptied(make_scene: MakeScene, table: Table) -> None:
 def test_emptied_while_nothing_comes(make_scene: MakeScene, table: Table) -> None:
     """Fault 18, with no traffic that would make a commit fail: it is noticed all the same."""
     scene = make_scene()
-    scene.ready()
-    scene.send(6)
-    scene.await_counted()
+    scene.under_way(6)
     with scene.redis_client() as client:
         client.flushall()
     scene.injected()
-    scene.await_counted(timeout_s=20)
+    scene.await_counted()
     table(scene.settle("18 Redis emptied in silence"))
 
 
@@ -225,16 +216,10 @@ def test_emptied_while_nothing_comes(make_scene: MakeScene, table: Table) -> Non
 def test_slow_and_in_pieces(make_scene: MakeScene, table: Table) -> None:
     """Faults 26 and 27, on the side of Redis: 100 to 150 ms a piece each way, and 512 bytes a piece."""
     scene = make_scene()
-    scene.ready()
-    scene.send(2)
-    scene.proxy.faults.delay_s, scene.proxy.faults.jitter_s = 0.1, 0.05
-    scene.injected()
-    scene.send(6)
-    scene.await_counted(timeout_s=120)
-    scene.proxy.faults.delay_s, scene.proxy.faults.jitter_s = 0.0, 0.001
-    scene.proxy.faults.slice_bytes = 512
-    scene.injected()
-    scene.send(6)
-    scene.await_counted(timeout_s=120)
-    scene.proxy.faults.slice_bytes, scene.proxy.faults.jitter_s = 0, 0.0
+    scene.under_way(2)
+    for faults in ({"delay_s": 0.1, "jitter_s": 0.05}, {"slice_bytes": 512, "jitter_s": 0.001}):
+        with scene.proxy.suffers(**faults):
+            scene.injected()
+            scene.send(6)
+            scene.await_counted(timeout_s=120)
     table(scene.settle("26, 27 slow Redis"))

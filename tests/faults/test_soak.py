@@ -164,7 +164,8 @@ def test_soak(
                 memory.append(resident(scene.workers))
                 time.sleep(max(0.0, began + second + 1 - time.monotonic()))
                 if second % 30 == 0:
-                    print(f"{second:5d} s  sent {scene.traffic.events:,}  counted {scene.counted():,}")
+                    sent, counted = scene.traffic.events, scene.counted()
+                    print(f"{second:5d} s  sent {sent:,}  counted {counted:,}  {memory[-1]:.0f} MiB a worker")
                 assert not broken, broken
         finally:
             over.set()

@@ -71,6 +71,7 @@ class WorkerProcess(AbstractContextManager["WorkerProcess"]):
 
     def start(self) -> None:
         """Start, or start again after an end; the log goes on."""
+        self.note_start()
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stream", *self.arguments],
@@ -81,17 +82,25 @@ class WorkerProcess(AbstractContextManager["WorkerProcess"]):
                 env={**os.environ, "PYTHONFAULTHANDLER": "1"},
             )
 
+    def note_start(self) -> None:
+        """Remember where the log of the start that comes now begins."""
+        self._before = self.log_path.stat().st_size if self.log_path.exists() else 0
+
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    @property
+    def new_log(self) -> str:
+        """The log since the newest start."""
+        return self.log_path.read_bytes()[self._before :].decode(errors="replace")
 
     def url(self, path: str, *, timeout_s: float = 60.0) -> str:
         """Address of the endpoint of the newest start."""
 
         def found() -> re.Match[str] | None:
             assert self.process.poll() is None, self.log
-            starts = list(STARTED.finditer(self.log))
-            return starts[-1] if starts else None
+            return STARTED.search(self.new_log)
 
         return f"http://{eventually(found, 'the worker to start', timeout_s=timeout_s)[1]}{path}"
 
