@@ -1,7 +1,7 @@
 # make install   everything into .venv (Python >= 3.11 is all that must be there)
 # make demo      the whole pipeline on a Kafka and a Redis of its own; ARGS="--output json" and the like
 # make test      all tests, files side by side; ARGS="tests/stream -k window" and the like, WORKERS=1 one after another
-# make faults    the rest of the fault matrix, with a table; TEST_SEED=N repeats a run
+# make faults    the whole fault matrix, with a table; TEST_SEED=N repeats a run, ARGS and WORKERS as above
 # make soak      20 minutes at 20,000 events/s with a fault every 15 s; SOAK_MINUTES, SOAK_RATE, SOAK_FAULT_EVERY
 # make check     format, lint, types, import directions, what must not be in the code
 # make audit     bill of materials and known vulnerabilities of what is installed
@@ -34,8 +34,9 @@ test: $(NATIVE)
 	@.ci/prometheus
 	@PATH="$(CURDIR)/.tools/debian/usr/bin:$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-faults: $(INSTALLED)
-	@$(BIN)/python -m pytest tests/faults -m "not soak" $(ARGS)
+faults: WORKERS := 4# they wait for most of their time: for sessions to end, for brokers to come back
+faults: $(NATIVE)
+	@$(BIN)/python -m pytest tests/faults -m "not soak" -n $(WORKERS) --dist loadgroup $(ARGS)
 
 soak: $(INSTALLED)
 	@$(BIN)/python -m pytest tests/faults -m soak -s --timeout 0 $(ARGS)
