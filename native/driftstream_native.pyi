@@ -1,6 +1,6 @@
 """The hot path of driftstream's ingest, compiled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -94,9 +94,10 @@ class Scanned:
 
     ``left`` are the rows that take Python. ``blocks`` are version, first and last row. ``ts_ms`` (int64, -1
     for what is left) is in the order of the batch, ``rows`` (int64) the places of the rows in it.
-    ``segments`` (int16) are matrices, block after block, each with a line for each column. ``choices`` (int16) are variants or feedback, ``flags`` (bool) errors or
-    labels that supersede, ``amounts`` (float64) weights or worths. ``unknown`` are model, version and rows
-    (int64) of events without a reference, ``fallbacks`` counts those that took the time of their record.
+    ``segments`` (int16) are matrices, block after block, each with a line for each column. ``choices``
+    (int16) are variants or feedback, ``flags`` (bool) errors or labels that supersede, ``amounts``
+    (float64) weights or worths. ``unknown`` are model, version and rows (int64) of events without a
+    reference, ``fallbacks`` counts those that took the time of their record.
     """
 
     left: list[int]
