@@ -63,6 +63,9 @@ class PerformanceMetrics:
             namespace="driftstream",
             registry=registry,
         )
+        self.join_journal_pieces = gauge(
+            "join_journal_pieces", "Pieces of the longest journal of a label join: not evaluated yet."
+        )
         self._newest_ms: dict[tuple[str, str, str], int] = {}
         for model in models:
             for result in JOINS:
@@ -73,6 +76,10 @@ class PerformanceMetrics:
         for result, number in counts.items():
             if number:
                 self.joins_total.labels(model, result).inc(number)
+
+    def waiting(self, pieces: int) -> None:
+        """Set how long the longest journal is, of the models of all workers."""
+        self.join_journal_pieces.set(pieces)
 
     def observe(self, record: Mapping[str, Any]) -> None:
         """Show the performance of one window: ``record`` is the record published on the metrics topic."""

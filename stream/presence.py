@@ -1,13 +1,15 @@
 """A live worker's entry in Redis, so that ``driftstream status`` can list who runs where.
 
-With each refresh it is looked whether Redis has been restarted (:mod:`stream.redis_file`).
+With each refresh it is looked whether Redis has been restarted (:mod:`stream.redis_file`), and with some of
+them at what else is to be watched there.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -19,13 +21,31 @@ from stream.redis_file import RedisFile
 log = logging.getLogger(__name__)
 TTL_MS = 15_000
 REFRESH_S = 5.0
+REFRESHES_PER_WATCH = 6
 
 
 class Presence:
-    """Keeps the entry alive while the context lasts. Redis being away is no reason to fail: it comes back."""
+    """Keeps the entry alive while the context lasts. Redis being away is no reason to fail: it comes back.
 
-    def __init__(self, client: redis.Redis, prefix: str, name: str, about: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    about
+        The fields of the entry.
+    watch
+        Called with the client at once and every half minute; may raise ``redis.RedisError``.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        prefix: str,
+        name: str,
+        about: Mapping[str, str],
+        *,
+        watch: Callable[[redis.Redis], None] = lambda _: None,
+    ) -> None:
         self._client = client
+        self._watch = watch
         self._key = worker_key(prefix, name)
         self._about: dict[Any, Any] = dict(about)
         self._file = RedisFile(client, prefix)
@@ -48,13 +68,15 @@ class Presence:
         self._client.close()
 
     def _refresh(self) -> None:
-        while True:
+        for turn in count():
             try:
                 with self._client.pipeline() as pipe:
                     pipe.hset(self._key, mapping=self._about)
                     pipe.pexpire(self._key, TTL_MS)
                     pipe.execute()
                 self._file.look()
+                if turn % REFRESHES_PER_WATCH == 0:
+                    self._watch(self._client)
             except redis.RedisError as exc:
                 log.debug('entry not refreshed key="%s" reason="%s"', self._key, exc)
             if self._ended.wait(REFRESH_S):

@@ -100,7 +100,8 @@ class ModelStatus:
     """One configured model; ``error`` when its stored state cannot be read.
 
     ``joins`` counts what became of its predictions and labels, by the words of
-    :class:`stream.outcomes.join.JoinCounts`.
+    :class:`stream.outcomes.join.JoinCounts`; ``journal`` is the number of pieces in which what they have
+    changed waits for an evaluation.
     """
 
     model: str
@@ -109,6 +110,7 @@ class ModelStatus:
     series: list[SeriesStatus]
     error: str | None = None
     joins: Mapping[str, int] = field(default_factory=dict)
+    journal: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import cast
 
@@ -112,10 +113,13 @@ class StatusReader:
                 pipe.hmget(keys.state, "revision", "state")
                 pipe.zcard(keys.outbox)
                 pipe.hmget(keys.join, JoinCounts._fields)
+                pipe.llen(keys.journal)
             replies = iter(pipe.execute())
         return [
-            model_status(name, int(revision or 0), stored, int(outbox), _joins(counts))
-            for name, (revision, stored), outbox, counts in zip(names, replies, replies, replies, strict=True)
+            replace(
+                model_status(name, int(revision or 0), stored, int(outbox), _joins(counts)), journal=pieces
+            )
+            for name, (revision, stored), outbox, counts, pieces in zip(names, *[replies] * 4, strict=True)
         ]
 
     def learning(self, spans_ms: Mapping[str, int]) -> list[LearningStatus]:

@@ -38,6 +38,7 @@ from stream.learning.sightings import LearningMetrics
 from stream.learning.step import LearningStep
 from stream.learning.store import LearningStore
 from stream.metrics import Metrics
+from stream.outcomes.journals import journal_watch
 from stream.outcomes.plans import joined_models
 from stream.outcomes.sending import OutcomeJoin
 from stream.plans import (
@@ -131,10 +132,11 @@ class Worker:
             port=self.settings.metrics.port,
             token=self._token(),
         )
-        panes_partitions = partitions[self.settings.topics.panes]
+        panes_partitions, prefix = partitions[self.settings.topics.panes], self.settings.redis.prefix
+        watch = journal_watch(prefix, self._joined, self.metrics.performance.waiting)
         with (
             endpoint as at,
-            Presence(self._redis(), self.settings.redis.prefix, self.name, self._about(at.port)),
+            Presence(self._redis(), prefix, self.name, self._about(at.port), watch=watch),
         ):
             log.info('worker started name="%s" metrics="http://%s:%s/metrics"', self.name, at.host, at.port)
             log.info('records are decoded by decoder="%s"', chosen(self.settings.ingest.decoder))

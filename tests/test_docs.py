@@ -69,7 +69,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_redis_keys_in_the_runbooks_are_ours() -> None:
     partition, model = PartitionKeys("ds", "inference", 0), ModelKeys("ds", "M")
-    ours = {partition.cursor, partition.open, partition.outbox, model.state, model.outbox}
+    ours = {partition.cursor, partition.open, partition.outbox, model.state, model.outbox, model.journal}
     named = {key for page in PAGES for key in re.findall(r"'(ds:[^']*)'", page.read_text())}
     assert named
     assert named <= ours

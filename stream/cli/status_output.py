@@ -117,7 +117,11 @@ def _outcomes(performance: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _joins(found: Status) -> Iterator[str]:
     rows = [
-        (model.model, ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in _told(model.joins)))
+        (
+            model.model,
+            ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in _told(model.joins)),
+            f"{model.journal} pieces to evaluate" if model.journal else "",
+        )
         for model in found.models
         if any(model.joins.values())
     ]

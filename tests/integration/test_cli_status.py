@@ -18,7 +18,7 @@ from stream.cli import main
 from stream.embedded import EmbeddedKafka
 from stream.evaluate import ModelEvaluation
 from stream.flood_register import FloodRegister
-from stream.keys import PaneKey, worker_key
+from stream.keys import ModelKeys, PaneKey, worker_key
 from stream.messages import Message
 from stream.one_model import commit_model
 from stream.outcomes.join import Labels, Predictions
@@ -110,6 +110,7 @@ def test_status_tells_what_redis_holds(
         count(store, "inference", reference, 100)
         decide(store, reference)
         join(store)
+        client_pieces = client.llen(ModelKeys("dd", "loans").journal)
         client.hset("other:worker:stranger", mapping={"stage": "both"})
         with Presence(Redis.from_url(redis_url), "dd", "host-1", {"stage": "both", "metrics": "h:1"}):
             appeared = threading.Event()
@@ -131,6 +132,7 @@ def test_status_tells_what_redis_holds(
     assert (model["model"], model["revision"], model["outbox"], model["error"]) == ("loans", 1, 1, None)
     (series,) = model["series"]
     assert {name: n for name, n in model["joins"].items() if n} == {"predictions": 3, "joined": 2, "early": 1}
+    assert model["journal"] == client_pieces > 0
     assert series["performance"] is None
     assert (series["version"], series["source"], series["n"]) == ("v2", "inference", 200)
     assert (series["window_end_ms"], series["status"], series["drifted"]) == (END_MS, "drift", ["x"])

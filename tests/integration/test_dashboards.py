@@ -83,6 +83,7 @@ def work(metrics: Metrics, number: int) -> None:
     for model in ("loan", "fraud"):
         for source in ("inference", "labels"):
             metrics.observe_window(window(model, number, source))
+        metrics.performance.waiting(7 * number)
         metrics.performance.joined(model, {"joined": 900, "early": 50, "early_joined": 20})
         metrics.incidents(model, {("data_drift", "ticket"): 1, ("data_quality", "page"): 1})
         metrics.evaluated(seconds=0.003, close_delay_seconds=1.5)

@@ -213,17 +213,23 @@ def test_performance_and_joins_are_told_where_there_are_any() -> None:
     (series,) = model_status("loans", 3, stored(), 0).series
     models = [
         ModelStatus(
-            model=name, revision=1, outbox=0, series=[replace(series, performance=given)], joins=joins
+            model=name,
+            revision=1,
+            outbox=0,
+            series=[replace(series, performance=given)],
+            joins=joins,
+            journal=journal,
         )
-        for name, given, joins in (
+        for name, given, joins, journal in (
             (
                 "loans",
                 performance(accuracy=0.9312, mae=1.0),
                 {"predictions": 200, "joined": 0, "early_joined": 3},
+                0,
             ),
-            ("eta", performance(mae=4.25), {"predictions": 0}),
-            ("rare", performance(), {}),
-            ("mute", None, {"predictions": 7, "joined": 0}),
+            ("eta", performance(mae=4.25), {"predictions": 0}, 0),
+            ("rare", performance(), {}, 0),
+            ("mute", None, {"predictions": 7, "joined": 0}, 12),
         )
     ]
     lines = as_text(Status(workers=[], topics=[], models=models, unknown_models=[])).splitlines()
@@ -238,5 +244,5 @@ def test_performance_and_joins_are_told_where_there_are_any() -> None:
         "",
         "predictions and the labels joined to them",
         "  loans  200 predictions, 0 joined, 3 early joined",
-        "  mute   7 predictions, 0 joined",
+        "  mute   7 predictions, 0 joined                    12 pieces to evaluate",
     ]
