@@ -26,6 +26,7 @@ from stream.crash_points import reached
 from stream.due import WINDOWS_PER_TURN, due, to_fold, until_close
 from stream.held_model import HeldModel
 from stream.keys import PaneKey
+from stream.label_reads import MODELS_PER_FOLD, LabelReads
 from stream.messages import Notice
 from stream.metrics import Metrics
 from stream.model_commits import ModelCommits
@@ -54,7 +55,8 @@ class EvaluatorSpec:
     out_of_orderness_ms
         How long after the end of a window its events may come without being late.
     fold_every_ms
-        How often at most the labels of a model are looked at while no window of it is due; 0 = always.
+        How often at most the labels of a model are looked at while no window of it is due, and panes that
+        are over; 0 = always.
     """
 
     sources: Mapping[str, str]
@@ -96,10 +98,11 @@ class Evaluator:
         )
         self._held: dict[str, HeldModel] = {}
         self._seen: Mapping[str, GlobalWatermark] = {}
-        self._moved_ms = self._looked_ms = 0
+        self._moved_ms = self._looked_ms = self._retired_ms = 0
         self._replacement: Mapping[str, ModelPlan] | None = None
         self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._panes = PaneReader(store, spec.sources)
+        self._labels = LabelReads(store.joins)
 
     # ---- ownership
 
@@ -202,12 +205,13 @@ class Evaluator:
         turns = (soon(held, self._seen, out_of_orderness_ms=wait_ms) for held in self._held.values())
         group = list(islice((turn for turn in turns if turn is not None), MODELS_AHEAD))
         try:
-            self._evaluate(group, self._seen, dict.fromkeys(self._seen, BY_EVENTS_MS))
+            with self._labels.of_windows(group, None):
+                self._evaluate(group, self._seen, dict.fromkeys(self._seen, BY_EVENTS_MS))
+            self._commits.prepare(group)
         except Exception:
             self._held.clear()
             raise
         for turn in group:
-            self._commits.encode(turn)
             turn.held.ahead = turn
         return len(group)
 
@@ -231,7 +235,8 @@ class Evaluator:
         """Commit the windows evaluated ahead that have closed; how many. Those that changed are let go of."""
         ahead = [held.ahead for held in self._held.values() if held.ahead is not None]
         committed = 0
-        for some in batched([turn for turn in ahead if is_due(turn, now)], MODELS_PER_COMMIT):
+        due = sorted((turn for turn in ahead if is_due(turn, now)), key=lambda turn: not turn.has_alerts)
+        for some in batched(due, MODELS_PER_COMMIT):
             sound = [turn for turn in some if is_sound(turn, now)]
             same = self._panes.unchanged([turn.read for turn in sound])
             kept = [turn for turn, is_same in zip(sound, same, strict=True) if is_same]
@@ -266,26 +271,23 @@ class Evaluator:
         labels = None if LABELS not in now else slower(now[INFERENCE], now[LABELS])
         done = self._fold(group, None if labels is None else labels.ms)
         group = [turn for turn in group if self._held.get(turn.model) is turn.held]
-        self._evaluate(group, now, {source: each.data_ms for source, each in now.items()})
-        for turn in group:
-            done += turn.windows + turn.finish(labels, WINDOWS_PER_TURN)
+        with self._labels.of_windows(group, None if labels is None else labels.ms):
+            self._evaluate(group, now, {source: each.data_ms for source, each in now.items()})
+            for turn in group:
+                done += turn.windows + turn.finish(labels, WINDOWS_PER_TURN)
         self._commit([turn for turn in group if turn.changed])
         return done
 
     def _fold(self, group: Sequence[Turn], labels_ms: int | None) -> int:
         """Fold labels that were joined since, and state their windows again; the number of windows stated."""
-        labelled = {turn.model: turn.held for turn in group if turn.held.labels is not None}
-        waiting = self._store.joins.waiting(list(labelled)) if labelled else set()
-        turns, stated = [], 0
-        for model, held in labelled.items():
-            held.folded_ms = self._clock.monotonic_ms()
-            if model not in waiting or held.labels is None:
-                continue
-            folded = held.labels.fold(held.evaluation, labels_ms)
-            if folded is not None:
-                turns.append(Turn(held, steps=[(folded.records, [])], outcomes=folded.commit))
-                stated += len(folded.records) + folded.more
-        self._commit(turns)
+        labelled = [turn.held for turn in group if turn.held.labels is not None]
+        stated = 0
+        for some in batched(labelled, MODELS_PER_FOLD):
+            for held in some:
+                held.folded_ms = self._clock.monotonic_ms()
+            turns, of_some = self._labels.folded(some, labels_ms)
+            self._commit(turns)
+            stated += of_some
         return stated
 
     def _evaluate(
@@ -335,6 +337,10 @@ class Evaluator:
 
     def _retire(self, now: Mapping[str, GlobalWatermark]) -> None:
         """Panes whose windows can no longer be restated expire; never one whose window waits for its turn."""
+        monotonic_ms = self._clock.monotonic_ms()
+        if monotonic_ms < self._retired_ms + self.spec.fold_every_ms:
+            return
+        self._retired_ms = monotonic_ms
         over: dict[str, list[PaneKey]] = {}
         for held in self._held.values():
             for key, panes in held.panes.items():

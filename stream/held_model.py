@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class HeldModel:
     """A model that this evaluator owns.
 
-    ``revision`` is that of the state it was loaded from or last committed. ``labels`` folds its labels; None
+    ``revision`` is that of the state it was loaded from or last committed, ``is_stored`` whether there is one
+    in the store: not when it is damaged, or was never written. ``labels`` folds its labels; None
     where there are none. ``trimmed_to`` is the last message taken off the stored outbox. ``ahead`` is what
     was evaluated ahead and not committed: while there is any, ``evaluation`` is ahead of the store.
     ``wasted`` tells how seldom that is worth it, ``folded_ms`` when its labels were looked at, by the
@@ -36,6 +37,7 @@ class HeldModel:
     evaluation: ModelEvaluation
     revision: int
     drain: OutboxDrain
+    is_stored: bool = False
     labels: OutcomeFolding | None = None
     open: dict[SeriesKey, OpenWindows] = field(default_factory=dict)
     restate: dict[SeriesKey, set[int]] = field(default_factory=dict)
@@ -48,7 +50,8 @@ class HeldModel:
     @classmethod
     def of(cls, plan: ModelPlan, stored: StoredModel, joins: JoinStore, sink: Sink) -> HeldModel:
         """Take up what is stored of a model; its outbox is sent again. A damaged state is dropped."""
-        held = cls(plan, restored(plan, stored), stored.revision, OutboxDrain(sink))
+        evaluation, is_stored = restored(plan, stored)
+        held = cls(plan, evaluation, stored.revision, OutboxDrain(sink), is_stored)
         if plan.labels is not None:
             held.labels = OutcomeFolding(joins, plan, plan.labels)
         held.open = {key: OpenWindows(plan.windows) for key in plan.references}
@@ -70,7 +73,8 @@ class HeldModel:
         """Forget what was evaluated ahead; False when another evaluator has committed meanwhile."""
         if stored.revision != self.revision:
             return False
-        self.ahead, self.evaluation = None, restored(self.plan, stored)
+        self.ahead = None
+        self.evaluation, self.is_stored = restored(self.plan, stored)
         for key, late in self.restate.items():
             for end_ms in [end for end in late if not self.evaluation.is_evaluated(key, end)]:
                 late.discard(end_ms)
@@ -84,14 +88,14 @@ class HeldModel:
         return [(first + i, message) for i, message in enumerate(messages)]
 
 
-def restored(plan: ModelPlan, stored: StoredModel) -> ModelEvaluation:
-    """The evaluation as it was committed; one that is damaged starts anew."""
+def restored(plan: ModelPlan, stored: StoredModel) -> tuple[ModelEvaluation, bool]:
+    """The evaluation as it was committed, and whether it was; one that is damaged starts anew."""
     if stored.state is None:
-        return ModelEvaluation(plan)
+        return ModelEvaluation(plan), False
     try:
-        return ModelEvaluation.from_bytes(stored.state, plan, stored.memory)
+        return ModelEvaluation.from_bytes(stored.state, plan, stored.memory), True
     except CorruptState as exc:
         quarantined("state", "the monitor starts anew", exc, of=plan.model)
         evaluation = ModelEvaluation(plan)
         evaluation.forget(stored.memory)
-        return evaluation
+        return evaluation, False

@@ -92,6 +92,11 @@ class ModelKeys:
         return f"{self.stem}state"
 
     @property
+    def ahead(self) -> str:
+        """Hash with a TTL: a state that is to be committed soon, with its revision and its name."""
+        return f"{self.stem}ahead"
+
+    @property
     def memory(self) -> str:
         """Hash: what the evaluation remembers beside its state, too much to be written with each commit."""
         return f"{self.stem}memory"

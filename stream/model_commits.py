@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -15,7 +16,7 @@ from stream.errors import Conflict
 from stream.held_model import HeldModel
 from stream.metrics import Metrics
 from stream.sinks import Sink
-from stream.store import ModelStore
+from stream.store import ModelCommit, ModelStore, NotBrought, landed
 from stream.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,32 @@ class ModelCommits:
         self._clock = clock
         self._to_show: list[Turn] = []
 
-    def encode(self, turn: Turn) -> None:
-        """Make the messages of a turn that is committed later."""
-        turn.encode(self._metrics_topic, self._alerts)
+    def prepare(self, turns: Sequence[Turn]) -> None:
+        """Make the commits of turns that are committed later, and send what is large of them."""
+        commits = [turn.commit(self._metrics_topic, self._alerts) for turn in turns]
+        for turn, commit in zip(turns, self._store.bring(commits) if commits else (), strict=True):
+            turn.prepared = commit
+
+    def _decide(self, turns: Sequence[Turn], commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+        """What became of commits; those whose state was brought and is gone are made with it."""
+        outcomes = self._store.decide_all(commits)
+        absent = [at for at, outcome in enumerate(outcomes) if isinstance(outcome, NotBrought)]
+        if absent:
+            log.warning('states that were brought are gone, sending them again models="%s"', len(absent))
+            whole = [
+                replace(commits[at], state=turns[at].held.evaluation.to_bytes(), brought=b"") for at in absent
+            ]
+            for at, outcome in zip(absent, self._store.decide_all(whole), strict=True):
+                outcomes[at] = outcome
+        return [landed(each) if isinstance(each, NotBrought) else each for each in outcomes]
 
     def commit(self, turns: Sequence[Turn]) -> list[str]:
         """One script a model, one round trip; the models that another evaluator has committed meanwhile."""
         if not turns:
             return []
-        commits = [turn.commit(self._metrics_topic, self._alerts) for turn in turns]
+        commits = [turn.prepared or turn.commit(self._metrics_topic, self._alerts) for turn in turns]
         reached("decide.before")
-        outcomes = self._store.decide_all(commits)
+        outcomes = self._decide(turns, commits)
         reached("decide.after")
         reached("publish.before")
         refused = []

@@ -68,21 +68,27 @@ class StoredModel:
 class ModelCommit:
     """One atomic commit of a model, on the ``revision`` that it was computed from.
 
-    ``memory`` holds the entries that changed; None = forgotten. ``outcomes`` is what has been folded from the
-    journal of the label join; the journal is trimmed with it.
+    ``state`` None leaves it as it is stored, unless it was :meth:`ModelStore.bring` before: then it is what
+    was brought under the name ``brought``. ``memory`` holds the entries that changed; None = forgotten.
+    ``outcomes`` is what has been folded from the journal of the label join; the journal is trimmed with it.
     """
 
     model: str
     revision: int
-    state: bytes
+    state: bytes | None
+    brought: bytes = b""
     messages: Sequence[Sequenced] = ()
     memory: Mapping[str, bytes | None] = field(default_factory=dict)
     outcomes: OutcomeCommit | None = None
 
 
-def landed(outcome: int | Conflict) -> int:
-    """The new revision of a commit; raises the Conflict that refused it."""
-    if isinstance(outcome, Conflict):
+class NotBrought(Exception):
+    """The state that a commit relies on is not there any more: make the commit with its state."""
+
+
+def landed(outcome: int | Conflict | NotBrought) -> int:
+    """The new revision of a commit; raises what refused it."""
+    if not isinstance(outcome, int):
         raise outcome
     return outcome
 
@@ -135,7 +141,14 @@ class ModelStore(Protocol):
     def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
         """What is stored of each of ``models``."""
 
-    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+    def bring(self, commits: Sequence[ModelCommit]) -> list[ModelCommit]:
+        """Put the states of commits that are made later beside those that are stored, for an hour.
+
+        Returns the commits to make then, without what was brought. Nothing is decided by it: of two who
+        bring a state of one model, one has to bring it again.
+        """
+
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict | NotBrought]:
         """Compare-and-set the states of models, each on its own; its new revision, or why it was refused.
 
         Refused is what was computed from another revision than the stored one, or from a journal that has

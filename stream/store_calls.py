@@ -7,7 +7,7 @@ from typing import Any
 from stream.errors import Conflict, Fenced, OffsetMismatch
 from stream.gaps import to_text
 from stream.keys import ModelKeys, PartitionKeys
-from stream.store import ModelCommit, PartitionCommit
+from stream.store import ModelCommit, NotBrought, PartitionCommit
 
 PANE_TTL_MS = 7 * 24 * 3600 * 1000  # a backstop: evaluated panes are retired long before
 Call = tuple[list[str], list[Any]]
@@ -63,10 +63,15 @@ def refusal(commit: PartitionCommit, reply: list[bytes]) -> Exception | None:
     )
 
 
+def brought_state(names: ModelKeys, commit: ModelCommit, name: bytes) -> tuple[str, list[Any]]:
+    """Key and fields of the state of a commit made later: :func:`decide_call` puts it in its place."""
+    return names.ahead, ["revision", commit.revision + 1, "state", commit.state or b"", "name", name]
+
+
 def decide_call(names: ModelKeys, commit: ModelCommit) -> Call:
     """Call ``decide.lua``."""
-    keys = [names.state, names.outbox, names.memory, names.join, names.journal]
-    args: list[Any] = [commit.revision, commit.state]
+    keys = [names.state, names.outbox, names.memory, names.join, names.journal, names.ahead]
+    args: list[Any] = [commit.revision, commit.state or b"", commit.brought]
     outcomes = commit.outcomes
     if outcomes is None:
         args += ["", "", ""]
@@ -82,9 +87,11 @@ def decide_call(names: ModelKeys, commit: ModelCommit) -> Call:
     return keys, args
 
 
-def decision(commit: ModelCommit, reply: list[bytes]) -> int | Conflict:
+def decision(commit: ModelCommit, reply: list[bytes]) -> int | Conflict | NotBrought:
     """The new revision, or why ``decide.lua`` refused."""
     verdict, stored = reply
+    if verdict == b"ABSENT":
+        return NotBrought(f"model {commit.model}: revision {int(stored)} is stored without what was brought")
     if verdict == b"CONFLICT":
         return Conflict(
             f"model {commit.model}: revision {commit.revision} expected, Redis holds {int(stored)}"

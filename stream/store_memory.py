@@ -12,7 +12,7 @@ from stream.keys import PaneKey
 from stream.messages import Message
 from stream.outcomes.join_memory import MemoryJoin
 from stream.panes import Pane
-from stream.store import Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel
+from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
 from stream.watermarks import PartitionClock
 
 
@@ -149,7 +149,11 @@ class MemoryStore:
             for held in (self._of(model),)
         }
 
-    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+    def bring(self, commits: Sequence[ModelCommit]) -> list[ModelCommit]:
+        """See :class:`stream.store.ModelStore`: there is no way to save."""
+        return list(commits)
+
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict | NotBrought]:
         """See :class:`stream.store.ModelStore`."""
         return [self._decided(commit) for commit in commits]
 
@@ -161,7 +165,8 @@ class MemoryStore:
             )
         if commit.outcomes is not None and not self.joins.commit(commit.model, commit.outcomes):
             return Conflict(f"model {commit.model}: its journal was trimmed by another evaluator")
-        held.revision, held.state = commit.revision + 1, commit.state
+        held.revision += 1
+        held.state = held.state if commit.state is None else commit.state
         changed = {**held.memory, **commit.memory}
         held.memory = {name: data for name, data in changed.items() if data is not None}
         held.outbox.update(dict(commit.messages))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import cast
 
@@ -15,8 +17,8 @@ from stream.messages import Message
 from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
 from stream.quarantine import quarantined
-from stream.store import Claim, ModelCommit, PartitionCommit, Sequenced, StoredModel
-from stream.store_calls import commit_call, decide_call, decision, refusal
+from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
+from stream.store_calls import brought_state, commit_call, decide_call, decision, refusal
 from stream.watermarks import PartitionClock
 
 _LUA = files("stream") / "lua"
@@ -26,6 +28,7 @@ COMMIT = (_LUA / "commit.lua").read_text()
 DECIDE = (_LUA / "decide.lua").read_text()
 RETIRE = (_LUA / "retire.lua").read_text()
 RETIRED_TTL_MS = 10 * 60 * 1000
+BROUGHT_TTL_MS = 3_600_000
 
 
 def _int(value: bytes | None) -> int | None:
@@ -197,7 +200,18 @@ class RedisStore:
             )
         }
 
-    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict]:
+    def bring(self, commits: Sequence[ModelCommit]) -> list[ModelCommit]:
+        """See :class:`stream.store.ModelStore`."""
+        name = secrets.token_bytes(8)
+        with self.client.pipeline(transaction=False) as pipe:
+            for commit in commits:
+                key, brought = brought_state(ModelKeys(self.prefix, commit.model), commit, name)
+                pipe.hset(key, items=brought)
+                pipe.pexpire(key, BROUGHT_TTL_MS)
+            pipe.execute()
+        return [replace(commit, state=None, brought=name) for commit in commits]
+
+    def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict | NotBrought]:
         """See :class:`stream.store.ModelStore`: one pipeline, one script a model."""
         with self.client.pipeline(transaction=False) as pipe:
             for commit in commits:

@@ -28,7 +28,7 @@ class Turn:
 
     ``steps`` are the records and alerts that came of it, in the order in which they are published; ``read``
     is all that was read for it, ``seconds`` how long its evaluation took, ``landed_ms`` when it was
-    committed.
+    committed, ``prepared`` the commit that is made of it later.
     """
 
     held: HeldModel
@@ -39,7 +39,7 @@ class Turn:
     read: list[PaneRequest] = field(default_factory=list)
     seconds: float = 0.0
     landed_ms: int = 0
-    messages: list[Message] = field(default_factory=list)
+    prepared: ModelCommit | None = None
     outcomes: OutcomeCommit | None = None
 
     @property
@@ -78,6 +78,11 @@ class Turn:
     def alerts(self) -> Iterator[Alert]:
         """Every alert, in order."""
         return (alert for _, alerts in self.steps for alert in alerts)
+
+    @property
+    def has_alerts(self) -> bool:
+        """Whether anybody is to be alerted."""
+        return any(alerts for _, alerts in self.steps)
 
     def gaps(self) -> list[PaneRequest]:
         """Panes before and between the closed windows that nobody has told of: a notice may be under way."""
@@ -149,21 +154,20 @@ class Turn:
             self.steps.append((records, alerts))
         return judged + len(records)
 
-    def encode(self, metrics_topic: str, route: AlertRoute) -> None:
-        """Make the messages; :meth:`commit` does it too."""
-        for records, alerts in self.steps:
-            self.messages += [record.to_message(metrics_topic) for record in records]
-            self.messages += [alert.to_message(route) for alert in alerts]
-
     def commit(self, metrics_topic: str, route: AlertRoute) -> ModelCommit:
-        """The commit of the model: its messages are numbered by it, so it is made once."""
-        if not self.messages:
-            self.encode(metrics_topic, route)
-        numbered, evaluation = self.held.numbered(self.messages), self.held.evaluation
+        """The commit of the model: its messages are numbered by it, so it is made once.
+
+        The state is left out of it where nothing was evaluated and it is stored.
+        """
+        messages: list[Message] = []
+        for records, alerts in self.steps:
+            messages += [record.to_message(metrics_topic) for record in records]
+            messages += [alert.to_message(route) for alert in alerts]
+        numbered, evaluation = self.held.numbered(messages), self.held.evaluation
         return ModelCommit(
             model=self.model,
             revision=self.held.revision,
-            state=evaluation.to_bytes(),
+            state=None if self.held.is_stored and not self.steps else evaluation.to_bytes(),
             messages=numbered,
             memory=evaluation.changed_memory(),
             outcomes=self.outcomes,
@@ -171,6 +175,7 @@ class Turn:
 
     def landed(self) -> None:
         """The commit is stored: its windows are no longer due."""
+        self.held.is_stored = True
         for key, ends in self.closed.items():
             self.held.open[key].discard(ends)
         for key, ends in self.restated.items():

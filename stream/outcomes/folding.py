@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from stream.alerts import Alert
 from stream.errors import CorruptState
 from stream.evaluate import ModelEvaluation
-from stream.outcomes.fold import fold
-from stream.outcomes.join import OTHER_STRATUM, JoinStore, OutcomeCommit
+from stream.outcomes.fold import Folded, fold
+from stream.outcomes.join import OTHER_STRATUM, JoinStore, Journal, OutcomeCommit
 from stream.outcomes.panes import OutcomePane
 from stream.outcomes.records import LabelRules, WindowOutcomes
 from stream.outcomes.stratum import Stratum
@@ -18,7 +18,6 @@ from stream.records import WindowRecord
 from stream.series import INFERENCE, ModelPlan, SeriesKey
 from stream.watermarks import GlobalWatermark
 
-ROWS_PER_FOLD = 50_000
 SLACK_MS = 24 * 3600 * 1000
 
 
@@ -29,6 +28,19 @@ class Fold:
     commit: OutcomeCommit
     records: list[WindowRecord]
     more: bool
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A piece of the journal, and what it changes by pane and stratum."""
+
+    journal: Journal
+    by_pane: Mapping[tuple[int, int], Folded]
+
+    @property
+    def starts(self) -> list[int]:
+        """Starts of the panes that it changes, in order."""
+        return sorted({start_ms for start_ms, _ in self.by_pane})
 
 
 class OutcomeFolding:
@@ -45,24 +57,44 @@ class OutcomeFolding:
         self._joins = joins
         self._plan = plan
         self._strata: dict[int, Stratum] = {}
+        self._held: dict[int, bytes | None] = {}
         self._versions = [key for key in plan.references if key.source == INFERENCE]
 
-    def fold(self, evaluation: ModelEvaluation, labels_ms: int | None) -> Fold | None:
-        """Fold the oldest piece of the journal; None when it is empty.
+    def changes(self, journal: Journal) -> Changes:
+        """What a piece of the journal changes."""
+        return Changes(journal, fold(journal.transitions, self._plan.windows.slide_ms))
 
-        ``labels_ms`` is the watermark of the labels.
-        """
-        journal = self._joins.journal(self._plan.model, ROWS_PER_FOLD)
-        if journal.upto == journal.base:
-            return None
-        changes = fold(journal.transitions, self._plan.windows.slide_ms)
-        starts = sorted({start_ms for start_ms, _ in changes})
+    def panes_to_fold(self, evaluation: ModelEvaluation, changes: Changes) -> set[int]:
+        """Starts of the panes that :meth:`fold` needs."""
+        ends = (end for _, end in self._awaited(evaluation, self._ends(changes), self._versions))
+        return {start for end in ends for start in self._plan.windows.panes_of_window(end)}.union(
+            changes.starts
+        )
+
+    def panes_to_judge(self, evaluation: ModelEvaluation, labels_ms: int | None) -> set[int]:
+        """Starts of the panes that :meth:`judgements` needs first."""
+        ends = (end for key in self._versions for end in evaluation.ripe(key, labels_ms)[:1])
+        return {end - self._plan.windows.slide_ms for end in ends}
+
+    def hold(self, starts_ms: Iterable[int], stored: Mapping[int, bytes]) -> None:
+        """Use these panes, as they are stored, until :meth:`let_go`; those not among ``stored`` are not."""
+        self._held = {start: stored.get(start) for start in starts_ms}
+
+    def let_go(self) -> None:
+        """Read panes from the store again."""
+        self._held = {}
+
+    def _ends(self, changes: Changes) -> list[int]:
+        return sorted({end for start in changes.starts for end in self._plan.windows.ends_of_pane(start)})
+
+    def fold(self, evaluation: ModelEvaluation, changes: Changes, labels_ms: int | None) -> Fold:
+        """Fold the oldest piece of the journal; ``labels_ms`` is the watermark of the labels."""
+        journal, starts = changes.journal, changes.starts
         panes = self._read(starts)
-        for (start_ms, stratum), change in changes.items():
+        for (start_ms, stratum), change in changes.by_pane.items():
             panes[start_ms].apply(stratum, change, negative=self.rules.negative)
         self._check(panes)
-        ends = sorted({end for start_ms in starts for end in self._plan.windows.ends_of_pane(start_ms)})
-        records = self._restated(evaluation, ends, labels_ms, final=False, fresh=panes)
+        records = self._restated(evaluation, self._ends(changes), labels_ms, final=False, fresh=panes)
         commit = OutcomeCommit(
             base=journal.base,
             upto=journal.upto,
@@ -144,6 +176,13 @@ class OutcomeFolding:
             for end in ends_ms
         }
 
+    @staticmethod
+    def _awaited(
+        evaluation: ModelEvaluation, ends_ms: Iterable[int], versions: Iterable[SeriesKey]
+    ) -> list[tuple[SeriesKey, int]]:
+        ends = list(ends_ms)
+        return [(key, end) for key in versions for end in ends if evaluation.awaits_labels(key, end)]
+
     def _restated(
         self,
         evaluation: ModelEvaluation,
@@ -154,12 +193,7 @@ class OutcomeFolding:
         fresh: Mapping[int, OutcomePane],
         versions: Iterable[SeriesKey] | None = None,
     ) -> list[WindowRecord]:
-        wanted = [
-            (key, end)
-            for key in versions or self._versions
-            for end in ends_ms
-            if evaluation.awaits_labels(key, end)
-        ]
+        wanted = self._awaited(evaluation, ends_ms, versions or self._versions)
         outcomes = self.outcomes(sorted({end for _, end in wanted}), fresh)
         records = []
         for key, end in wanted:
@@ -171,7 +205,9 @@ class OutcomeFolding:
 
     def _read(self, starts_ms: Sequence[int]) -> dict[int, OutcomePane]:
         """Panes by start; those not stored are empty."""
-        stored = self._joins.outcome_panes(self._plan.model, starts_ms) if starts_ms else {}
+        missing = [start for start in starts_ms if start not in self._held]
+        stored = self._joins.outcome_panes(self._plan.model, missing) if missing else {}
+        stored |= {start: data for start, data in self._held.items() if data is not None}
         panes = {}
         for start_ms in starts_ms:
             panes[start_ms] = OutcomePane(self.rules.spec)

@@ -218,17 +218,20 @@ class JoinStore(Protocol):
     def strata_names(self, model: str) -> dict[int, str]:
         """Every stratum of a model by its number, without the other one."""
 
-    def waiting(self, models: Sequence[str]) -> set[str]:
-        """Those of ``models`` whose journal holds transitions."""
-
     def journal(self, model: str, limit: int) -> Journal:
         """The oldest transitions: at least one piece, no more pieces once ``limit`` rows are reached."""
+
+    def journals(self, models: Sequence[str], limit: int) -> dict[str, Journal]:
+        """:meth:`journal` of each of ``models``, in few round trips."""
 
     def join_counts(self, model: str) -> JoinCounts:
         """Totals of a model."""
 
     def outcome_panes(self, model: str, starts_ms: Sequence[int]) -> dict[int, bytes]:
         """Committed outcome panes; those that do not exist are left out."""
+
+    def outcome_panes_of(self, starts_ms: Mapping[str, Sequence[int]]) -> dict[str, dict[int, bytes]]:
+        """:meth:`outcome_panes` of many models in one round trip."""
 
 
 def id_keys(model: str, ids: Sequence[str], secret: bytes = DEFAULT_SECRET) -> NDArray[np.uint64]:

@@ -138,10 +138,6 @@ class MemoryJoin:
         """See :class:`stream.outcomes.join.JoinStore`."""
         return {number: name for name, number in self._of(model).strata.items()}
 
-    def waiting(self, models: Sequence[str]) -> set[str]:
-        """See :class:`stream.outcomes.join.JoinStore`."""
-        return {model for model in models if self._of(model).journal}
-
     def journal(self, model: str, limit: int) -> Journal:
         """See :class:`stream.outcomes.join.JoinStore`: a piece is one row here."""
         held = self._of(model)
@@ -149,6 +145,10 @@ class MemoryJoin:
         return Journal(
             np.array(rows, dtype=TRANSITION), held.base, held.base + len(rows), len(held.journal) > len(rows)
         )
+
+    def journals(self, models: Sequence[str], limit: int) -> dict[str, Journal]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        return {model: self.journal(model, limit) for model in models}
 
     def join_counts(self, model: str) -> JoinCounts:
         """See :class:`stream.outcomes.join.JoinStore`."""
@@ -158,6 +158,10 @@ class MemoryJoin:
         """See :class:`stream.outcomes.join.JoinStore`."""
         panes = self._of(model).panes
         return {start: panes[start] for start in starts_ms if start in panes}
+
+    def outcome_panes_of(self, starts_ms: Mapping[str, Sequence[int]]) -> dict[str, dict[int, bytes]]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        return {model: self.outcome_panes(model, starts) for model, starts in starts_ms.items()}
 
     def commit(self, model: str, outcomes: OutcomeCommit) -> bool:
         """Part of ``decide``: store panes and trim the journal; False when it has been trimmed meanwhile."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,6 +153,11 @@ def transitions_of(chunk: bytes) -> Transitions:
     NewerState
         Nothing is wrong with it, but its layout is one of the future.
     """
+    return transitions_in([checked_body(chunk)])
+
+
+def checked_body(chunk: bytes) -> bytes:
+    """What a piece of the journal holds beside its magic and checksum; raises as :func:`transitions_of`."""
     body = chunk[_HEAD:]
     magic, checksum = chunk[: len(_MAGIC)], hashlib.sha1(body, usedforsecurity=False).hexdigest()[:_CHECKSUM]
     is_sound = chunk[len(_MAGIC) : _HEAD] == checksum.encode()
@@ -160,8 +165,31 @@ def transitions_of(chunk: bytes) -> Transitions:
         raise NewerState(f"piece of a join journal: layout {magic.decode()}, this release reads DSJ1")
     if not is_sound or magic != _MAGIC:
         raise CorruptState("piece of a join journal: magic or checksum differ, the bytes are damaged")
+    if len(body) < _SHAPE.size or (len(body) - _SHAPE.size) % _stride(body):
+        raise CorruptState(f"piece of a join journal: {len(body)} bytes are not a number of rows")
+    return body
+
+
+def layout_of(body: bytes) -> bytes:
+    """Block and layout: pieces that share them can be read together."""
+    return body[: _SHAPE.size]
+
+
+def row_count(body: bytes) -> int:
+    """How many transitions a piece holds."""
+    return (len(body) - _SHAPE.size) // _stride(body)
+
+
+def _stride(body: bytes) -> int:
+    _, prediction, old, new, _ = _SHAPE.unpack_from(body)
+    return max(1, int(prediction + old + new))
+
+
+def transitions_in(bodies: Sequence[bytes]) -> Transitions:
+    """Transitions of pieces that share :func:`layout_of`; raises CorruptState when it is none of ours."""
+    rows = [body[_SHAPE.size :] for body in bodies]
     try:
-        return _transitions(body)
+        return _transitions(layout_of(bodies[0]) + b"".join(rows))
     except (struct.error, KeyError, ValueError, OverflowError) as exc:
         raise CorruptState(f"piece of a join journal: no layout of ours: {exc}") from exc
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 
 import redis
 
-from stream.errors import CorruptState
 from stream.keys import ModelKeys
 from stream.outcomes.join import (
     MAX_STRATA,
@@ -22,18 +21,15 @@ from stream.outcomes.join import (
     Labels,
     ModelRows,
     Predictions,
-    Transitions,
 )
 from stream.outcomes.join_packing import (
     NO_VALUE,
     Section,
     block_span_ms,
-    joined_transitions,
     label_sections,
     prediction_sections,
-    transitions_of,
 )
-from stream.quarantine import quarantined
+from stream.outcomes.journal_read import JournalRead
 
 _LUA = files("stream") / "lua"
 JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
@@ -136,44 +132,27 @@ class RedisJoin:
         stored = cast("dict[bytes, bytes]", self.client.hgetall(ModelKeys(self.prefix, model).strata))
         return {int(number): name.decode() for name, number in stored.items()}
 
-    def waiting(self, models: Sequence[str]) -> set[str]:
-        """See :class:`stream.outcomes.join.JoinStore`."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for model in models:
-                pipe.llen(ModelKeys(self.prefix, model).journal)
-            lengths = pipe.execute()
-        return {model for model, length in zip(models, lengths, strict=True) if length}
-
     def journal(self, model: str, limit: int) -> Journal:
         """See :class:`stream.outcomes.join.JoinStore`. A damaged piece is left out, and counted."""
-        keys = ModelKeys(self.prefix, model)
-        pieces: list[Transitions] = []
-        base = read = rows = 0
-        more = True
-        while more and rows < limit:
-            with self.client.pipeline(transaction=True) as pipe:
-                pipe.hget(keys.join, "base")
-                pipe.lrange(keys.journal, read, read + _PIECES - 1)
-                pipe.llen(keys.journal)
-                stored, chunks, length = pipe.execute()
-            if read and int(stored or 0) != base:
-                break  # another owner has trimmed it: what was read is refused by decide
-            base = int(stored or 0)
-            for chunk in chunks:
-                pieces.append(self._transitions(model, chunk))
-                read += 1
-                rows += len(pieces[-1])
-                if rows >= limit:
-                    break
-            more = read < length
-        return Journal(joined_transitions(pieces), base, base + read, more)
+        return self.journals([model], limit)[model]
 
-    def _transitions(self, model: str, chunk: bytes) -> Transitions:
-        try:
-            return transitions_of(chunk)
-        except CorruptState as exc:
-            quarantined("outcomes", "their windows lack them", exc, of=model)
-            return joined_transitions([])
+    def journals(self, models: Sequence[str], limit: int) -> dict[str, Journal]:
+        """See :class:`stream.outcomes.join.JoinStore`: one round trip, more for those with much to read."""
+        reads = {model: JournalRead(model, limit) for model in models}
+        while unread := [model for model, read in reads.items() if not read.over]:
+            with self.client.pipeline(transaction=False) as pipe:
+                for model in unread:
+                    keys, at = ModelKeys(self.prefix, model), reads[model].pieces
+                    pipe.hget(keys.join, "base")
+                    pipe.lrange(keys.journal, at, at + _PIECES - 1)
+                    pipe.llen(keys.journal)
+                    pipe.hget(keys.join, "base")
+                replies = iter(pipe.execute())
+            for model, base, chunks, length, still in zip(
+                unread, replies, replies, replies, replies, strict=True
+            ):
+                reads[model].take(int(base or 0), chunks, length, still=int(still or 0))
+        return {model: read.journal() for model, read in reads.items()}
 
     def join_counts(self, model: str) -> JoinCounts:
         """See :class:`stream.outcomes.join.JoinStore`."""
@@ -187,6 +166,21 @@ class RedisJoin:
         keys = ModelKeys(self.prefix, model)
         stored = cast("list[bytes | None]", self.client.mget([keys.outcome(start) for start in starts_ms]))
         return {start: data for start, data in zip(starts_ms, stored, strict=True) if data is not None}
+
+    def outcome_panes_of(self, starts_ms: Mapping[str, Sequence[int]]) -> dict[str, dict[int, bytes]]:
+        """See :class:`stream.outcomes.join.JoinStore`."""
+        asked = {model: starts for model, starts in starts_ms.items() if starts}
+        with self.client.pipeline(transaction=False) as pipe:
+            for model, starts in asked.items():
+                keys = ModelKeys(self.prefix, model)
+                pipe.mget([keys.outcome(start) for start in starts])
+            replies = pipe.execute()
+        stored: dict[str, dict[int, bytes]] = {model: {} for model in starts_ms}
+        for (model, starts), reply in zip(asked.items(), replies, strict=True):
+            stored[model] = {
+                start: data for start, data in zip(starts, reply, strict=True) if data is not None
+            }
+        return stored
 
 
 def _full(sections: Iterable[Section]) -> Iterator[list[Section]]:

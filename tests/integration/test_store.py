@@ -16,9 +16,9 @@ from stream.messages import Message
 from stream.one_model import commit_model, load_memory, load_model, outbox
 from stream.panes import Pane
 from stream.quarantine import found
-from stream.store import PartitionCommit
+from stream.store import ModelCommit, NotBrought, PartitionCommit
 from stream.store_memory import MemoryStore
-from stream.store_redis import RedisStore
+from stream.store_redis import BROUGHT_TTL_MS, RedisStore
 from stream.watermarks import PartitionClock
 
 TOPIC = "inference"
@@ -210,3 +210,46 @@ def test_unknown_models_are_counted_by_name_up_to_a_bound(redis_url: str) -> Non
         assert store.commit(TOPIC, {0: commit}) == {0: None}
         counted = client.hgetall(PartitionKeys("u", TOPIC, 0).unknown)
         assert counted == {b'["m0","v1"]': b"1", b'["m1","v1"]': b"2", b'["__other__",""]': b"7"}
+
+
+def next_commit(state: bytes | None) -> ModelCommit:
+    return ModelCommit(model="m", revision=1, state=state, messages=[(1, NOTE)])
+
+
+def test_what_is_brought_is_not_decided(store: Store) -> None:
+    commit_model(store, "m", 0, b"old", [])
+    (brought,) = store.bring([next_commit(b"new")])
+    assert load_model(store, "m") == (1, b"old")
+    assert store.decide_all([brought]) == [2]
+    assert load_model(store, "m") == (2, b"new")
+    assert outbox(store, "m") == [(1, NOTE)]
+    (refused,) = store.decide_all([brought])
+    assert isinstance(refused, Conflict)
+
+
+def test_a_commit_without_a_state_leaves_it(store: Store) -> None:
+    commit_model(store, "m", 0, b"old", [])
+    assert store.decide_all([next_commit(None)]) == [2]
+    assert load_model(store, "m") == (2, b"old")
+
+
+@pytest.mark.services
+def test_of_two_who_bring_a_state_one_is_asked_for_it_again(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        store = RedisStore(client, prefix=f"t{uuid.uuid4().hex[:6]}")
+        commit_model(store, "m", 0, b"old", [])
+        (mine,) = store.bring([next_commit(b"mine")])
+        (theirs,) = store.bring([next_commit(b"theirs")])
+        names = ModelKeys(store.prefix, "m")
+        assert 0 < client.pttl(names.ahead) <= BROUGHT_TTL_MS
+        (refused,) = store.decide_all([mine])
+        assert isinstance(refused, NotBrought)
+        assert load_model(store, "m") == (1, b"old")
+        assert store.decide_all([replace(mine, state=b"mine", brought=b"")]) == [2]
+        (late,) = store.decide_all([theirs])
+        assert isinstance(late, Conflict)
+        assert load_model(store, "m") == (2, b"mine")
+        (again,) = store.bring([replace(next_commit(b"next"), revision=2)])
+        assert store.decide_all([again]) == [3]
+        assert (client.exists(names.ahead), client.pttl(names.state)) == (0, -1)
+        assert client.hgetall(names.state) == {b"revision": b"3", b"state": b"next"}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from redis import Redis
 
 from detectors import Counts, Reference
 from stream.alerts import AlertRoute
 from stream.evaluator import Evaluator, EvaluatorSpec
 from stream.gaps import Gap
-from stream.keys import PaneKey
+from stream.keys import ModelKeys, PaneKey
 from stream.messages import Message, Notice
 from stream.metrics import Metrics
 from stream.one_model import load_model
@@ -23,6 +25,7 @@ from stream.series import ModelPlan, SeriesKey
 from stream.sinks_memory import ListSink
 from stream.store import PartitionCommit
 from stream.store_memory import MemoryStore
+from stream.store_redis import RedisStore
 from stream.windows import WindowSpec
 
 SLIDE, GRACE = 10_000, 20_000
@@ -44,7 +47,7 @@ class Pipeline:
     """A store that one partition commits to, and an evaluator of three models."""
 
     reference: Reference
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: MemoryStore | RedisStore = field(default_factory=MemoryStore)
     sink: ListSink = field(default_factory=ListSink)
     offset: int | None = None
 
@@ -178,6 +181,48 @@ def test_of_two_evaluators_one_tells_though_the_other_is_ahead(reference: Refere
     assert (other.look(), len(pipeline.sink.take())) == (1, 1)
     assert pipeline.look() == []
     assert load_model(pipeline.store, "a")[0] == 1
+
+
+def test_who_is_to_be_alerted_hears_first(reference: Reference) -> None:
+    pipeline = Pipeline(reference)
+    for second in range(0, 60, 10):
+        # the last model drifts: a constant
+        rows = dict.fromkeys([(model, second) for model in MODELS[:-1]], 20)
+        pipeline.hear(pipeline.commit(closing(second) - 1_000, rows))
+        key = PaneKey(MODELS[-1], "v1", second * 1_000, reference.fingerprint)
+        pipeline.counted[key] = reference.count({"x": np.full(480, 3.0)})
+        pipeline.hear(pipeline.commit(closing(second) - 1_000, {(MODELS[-1], second): 20}))
+        pipeline.look()
+        assert pipeline.evaluator.look_ahead() == len(MODELS)
+        pipeline.commit(closing(second), {})
+        said = pipeline.look()
+        if any(message.topic == "alerts" for message in said):
+            break
+    assert [message.key for message in said[:2]] == [MODELS[-1].encode()] * 2
+    assert {message.topic for message in said[:2]} == {"metrics", "alerts"}
+    assert "alerts" not in {message.topic for message in said[2:]}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_state_that_was_brought_and_lost_is_sent_again(
+    reference: Reference, redis_url: str, *, is_lost: bool
+) -> None:
+    with Redis.from_url(redis_url) as client:
+        store = RedisStore(client, prefix=f"t{uuid.uuid4().hex[:6]}")
+        pipeline, control = Pipeline(reference, store), Pipeline(reference)
+        for each in (pipeline, control):
+            each.hear(each.commit(closing(0) - 1_000, {("a", 0): 20, ("b", 0): 10}))
+            each.evaluator.look()
+            assert each.evaluator.look_ahead() == 2
+        assert load_model(store, "a") == (0, None)
+        if is_lost:
+            assert client.delete(ModelKeys(store.prefix, "a").ahead) == 1
+        for each in (pipeline, control):
+            each.commit(closing(0), {})
+        assert pipeline.look() == control.look()
+        for model in ("a", "b"):
+            assert load_model(store, model) == load_model(control.store, model)
 
 
 def stray(rng: random.Random, pipelines: tuple[Pipeline, ...], turns: int) -> tuple[list[list[Message]], int]:
