@@ -19,34 +19,27 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import msgspec
-import numpy as np
 import typer
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka import Message as Record
-from rich.console import Console
 
+from benchmarks.latency_read import POLL_S, WINDOW, Published, Reader, percentiles, print_tables
 from benchmarks.paced import PacedLoad, Stream
-from benchmarks.report import machine, machine_line, reported, table
+from benchmarks.report import machine, reported
 from benchmarks.services import Services, services
 from benchmarks.usage import Moment, now, usage
 from benchmarks.worker_run import AS_SHIPPED, ROOT
 from benchmarks.workload import MODEL, reference
-from stream.alerts import rfc3339
 from stream.embedded.process import Process
 from stream.settings.sections import TopicSettings
 
 START_PATIENCE_S = 180.0
 LATE_PATIENCE_S = 20.0
-POLL_S = 0.05
 WINDOWS_BEFORE = 2
 QUICK: Mapping[str, Any] = {
     "models": 10,
@@ -58,17 +51,6 @@ QUICK: Mapping[str, Any] = {
     "grace_ms": 300,
     "out_of_orderness_ms": 300,
 }
-
-
-class _Window(msgspec.Struct):
-    """What of a window record tells which window it is about."""
-
-    model: str
-    window_end_ms: int
-    revision: int
-
-
-_WINDOW = msgspec.json.Decoder(_Window)
 
 
 @dataclass(frozen=True)
@@ -96,6 +78,11 @@ class Plan:
         """Grace of a model; spread, they differ by up to a slide."""
         return self.grace_ms + (number * self.slide_ms // self.models if self.spread else 0)
 
+    @property
+    def graces(self) -> dict[str, int]:
+        """Grace of each model by its name."""
+        return {name: self.grace_of(number) for number, name in enumerate(self.names)}
+
     def sections(self) -> dict[str, Any]:
         """Settings that differ from what is shipped."""
         return {
@@ -109,69 +96,6 @@ class Plan:
                 "min_samples": max(5, min(50, self.rate * self.slide_ms // 1_500 // self.models)),
             },
         }
-
-
-@dataclass
-class Reader:
-    """Reads one topic in a thread and notes when each record came."""
-
-    client: Mapping[str, Any]
-    topic: str
-    records: list[tuple[float, Record]] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Read from the beginning, until the block ends."""
-        consumer = Consumer(
-            {
-                **self.client,
-                "group.id": "driftstream-bench",
-                "enable.auto.commit": False,
-                "fetch.wait.max.ms": 10,
-            }
-        )
-        consumer.assign(
-            [
-                TopicPartition(self.topic, p, 0)
-                for p in consumer.list_topics(self.topic).topics[self.topic].partitions
-            ]
-        )
-        thread = threading.Thread(target=self._read, args=(consumer,), name=self.topic)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stopping.set()
-            thread.join()
-            consumer.close()
-
-    def _read(self, consumer: Consumer) -> None:
-        while not self._stopping.is_set():
-            for record in consumer.consume(500, POLL_S):
-                if record.error() is None:
-                    self.records.append((time.time(), record))
-
-
-@dataclass
-class Published:
-    """When each window, by model and end, could first be read: its record, and its first alert."""
-
-    records: dict[tuple[str, int], float]
-    alerts: dict[tuple[str, str], float]
-
-    @classmethod
-    def of(cls, metrics: Reader, alerts: Reader) -> Published:
-        """Take in what was read."""
-        records: dict[tuple[str, int], float] = {}
-        for at, record in list(metrics.records):
-            window = _WINDOW.decode(record.value() or b"")
-            records.setdefault((window.model, window.window_end_ms), at)
-        told: dict[tuple[str, str], float] = {}
-        for at, record in list(alerts.records):
-            headers = cast("list[tuple[str, bytes]]", record.headers() or [])
-            told.setdefault(((record.key() or b"").decode(), dict(headers)["ce_time"].decode()), at)
-        return cls(records, told)
 
 
 @contextmanager
@@ -196,7 +120,7 @@ def _configure(plan: Plan, started: Services, topics: TopicSettings) -> Path:
     for name in plan.names:
         references[name] = started.directory / f"{name}.json"
         references[name].write_text(text.replace(f'"model":"{MODEL}"', f'"model":"{name}"', 1))
-    graces = {name: {"grace": f"{plan.grace_of(number)}ms"} for number, name in enumerate(plan.names)}
+    graces = {name: {"grace": f"{grace_ms}ms"} for name, grace_ms in plan.graces.items()}
     models = {name: {"references": [str(path)], **graces[name]} for name, path in references.items()}
     return started.configure("latency", topics, references, {**plan.sections(), "models": models})
 
@@ -219,7 +143,9 @@ def measure(plan: Plan) -> dict[str, Any]:
         ends = [first_ms + turn * plan.slide_ms for turn in range(plan.windows)]
         return {
             "plan": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
-            "windows": _percentiles(plan, load, found, ends),
+            "windows": percentiles(
+                load, found, ends, graces=plan.graces, out_of_orderness_ms=plan.out_of_orderness_ms
+            ),
             "workers": used,
             "machine": machine(broker=started.kafka.title, redis_server=started.redis.version),
         }
@@ -245,7 +171,7 @@ def _steady(
 
     def all_read() -> bool:
         records = list(metrics.records)[-2 * wanted - plan.models :]
-        ends = (_WINDOW.decode(record.value() or b"") for _, record in records)
+        ends = (WINDOW.decode(record.value() or b"") for _, record in records)
         return sum(first_ms <= each.window_end_ms <= last_ms - wait_ms for each in ends) >= wanted
 
     deadline = time.monotonic() + LATE_PATIENCE_S
@@ -269,52 +195,6 @@ def _until(ready: Any, patience_s: float, workers: Sequence[Process], what: str)
         if time.monotonic() > deadline or any(worker.pid is None for worker in workers):
             raise RuntimeError(f"no {what}: " + workers[0].log_text()[-1500:])
         time.sleep(POLL_S)
-
-
-def _percentiles(plan: Plan, load: PacedLoad, found: Published, ends: Sequence[int]) -> dict[str, Any]:
-    told: dict[str, list[float]] = {"record": [], "alert": []}
-    missing = 0
-    for number, model in enumerate(plan.names):
-        for end_ms in ends:
-            closed_ms = load.closed_at(end_ms + plan.grace_of(number), plan.out_of_orderness_ms)
-            at = found.records.get((model, end_ms))
-            if at is None or closed_ms is None:
-                missing += 1
-                continue
-            told["record"].append(at * 1000 - closed_ms)
-            alerted = found.alerts.get((model, rfc3339(end_ms)))
-            if alerted is not None:
-                told["alert"].append(alerted * 1000 - closed_ms)
-    return {"missing": missing, **{name: _summary(each) for name, each in told.items()}}
-
-
-def _summary(latencies_ms: Sequence[float]) -> dict[str, float]:
-    if not latencies_ms:
-        return {"n": 0}
-    p50, p99 = np.percentile(latencies_ms, [50, 99])
-    return {
-        "n": len(latencies_ms),
-        "p50_ms": round(float(p50), 1),
-        "p99_ms": round(float(p99), 1),
-        "max_ms": round(max(latencies_ms), 1),
-    }
-
-
-def print_tables(report: Mapping[str, Any]) -> None:
-    """Write the report as tables."""
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    shown = table("readable on Kafka after the window closed", "n", "p50 ms", "p99 ms", "max ms")
-    for name in ("alert", "record"):
-        row = report["windows"][name]
-        shown.add_row(name, *(str(row.get(key, "-")) for key in ("n", "p50_ms", "p99_ms", "max_ms")))
-    console.print(shown)
-    plan = report["plan"]
-    console.print(
-        f"{plan['models']} models, {plan['rate']} events/s, missing: {report['windows']['missing']}"
-    )
-    for worker in report["workers"]:
-        console.print(f"worker: {worker['cpu_share']:.2f} cores, {worker['peak_rss_mib']} MiB")
-    console.print(machine_line(report))
 
 
 def main(
