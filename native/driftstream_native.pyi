@@ -120,6 +120,9 @@ class Scanned:
     def keys(self, first: int, last: int, model: str, secret: bytes) -> bytearray:
         """Keys of the ids of some rows, 8 bytes each: ``stream.outcomes.join.id_keys``."""
 
+    def keys_of(self, parts: Sequence[tuple[int, int, str]], secret: bytes) -> bytearray:
+        """Keys of the ids of some rows; ``parts`` are first row, the one behind the last, and model."""
+
     def ids(self, first: int, last: int) -> list[str]:
         """Ids of some rows."""
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyByteArray, PyBytes, PyList};
 
 use crate::batch::{Block, Grouped, Texts, Unknown};
@@ -274,15 +275,28 @@ impl Scanned {
         py: Python,
         first: usize,
         last: usize,
-        model: &str,
+        model: PyBackedStr,
         secret: &[u8],
     ) -> PyResult<Py<PyByteArray>> {
-        let texts = self.rows(first, last)?;
+        self.keys_of(py, vec![(first, last, model)], secret)
+    }
+
+    /// Keys of the ids of some rows; `parts` are first row, the one behind the last, and model.
+    fn keys_of(
+        &self,
+        py: Python,
+        parts: Vec<(usize, usize, PyBackedStr)>,
+        secret: &[u8],
+    ) -> PyResult<Py<PyByteArray>> {
         if secret.len() > 64 {
             return Err(PyValueError::new_err(format!("a secret of {} bytes: 64 at most", secret.len())));
         }
-        let hash = id_hash(model, secret);
-        column(py, first..last, |row| hash.digest(texts.id(row))[0].to_le_bytes())
+        let mut keys: Vec<u64> = Vec::with_capacity(self.texts.len());
+        for (first, last, model) in &parts {
+            let (texts, hash) = (self.rows(*first, *last)?, id_hash(model, secret));
+            keys.extend((*first..*last).map(|row| hash.digest(texts.id(row))[0]));
+        }
+        column(py, keys.iter(), |key| key.to_le_bytes())
     }
 
     /// Ids of rows `first..last`.

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec.answers import NO_ANSWERS, Answers
+from stream.codec.answers import NO_ANSWERS
 from stream.codec.attributes import Attributes, InferenceAttributes, LabelAttributes
 from stream.codec.batch import Batch, Block
 from stream.codec.batches import BatchDecoder, check_lengths
 from stream.codec.joining import joined_batch
 from stream.codec.plan import IGNORED, Plan
-from stream.codec.scanned import Lines, ScannedColumns
+from stream.codec.scanned import Lines, ScannedAnswers, ScannedColumns, ScannedIds
 
 if TYPE_CHECKING:
     from driftstream_native import Scanned, Scanner
@@ -114,33 +114,11 @@ class CompiledDecoder:
                 version=lines.version,
                 rows=rows[first:last],
                 ts_ms=ts_ms[first:last],
-                ids=_ScannedIds(scanned, first, last),
+                ids=ScannedIds(scanned, first, last),
                 columns=columns,
                 attributes=attributes,
-                answers=Answers(partial(_answers, scanned, first, last))
-                if self._has_answers[version]
-                else NO_ANSWERS,
+                answers=ScannedAnswers(scanned, first, last) if self._has_answers[version] else NO_ANSWERS,
             )
-
-
-class _ScannedIds:
-    """Ids that lie in the extension, as one text with lengths."""
-
-    def __init__(self, scanned: Scanned, first: int, last: int) -> None:
-        self._scanned = scanned
-        self._first = first
-        self._last = last
-
-    def __len__(self) -> int:
-        return self._last - self._first
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._scanned.ids(self._first, self._last))
-
-    def keys(self, model: str, secret: bytes) -> NDArray[np.uint64]:
-        """See :class:`~stream.codec.ids.Ids`."""
-        keys = self._scanned.keys(self._first, self._last, model, secret)
-        return np.frombuffer(keys, np.dtype("<u8")).astype(np.uint64, copy=False)
 
 
 class _RecordTimes(Sequence[int]):
@@ -155,11 +133,6 @@ class _RecordTimes(Sequence[int]):
 
     def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
         return self._record_ms[self._places[row]]
-
-
-def _answers(scanned: Scanned, first: int, last: int) -> tuple[NDArray[np.int32], Sequence[Any]]:
-    values, codes = scanned.answers(first, last)
-    return np.frombuffer(codes, np.int32), values
 
 
 def _rows_by_name(

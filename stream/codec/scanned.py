@@ -1,14 +1,16 @@
-"""Columns of a block that the compiled decoder holds: arrays are made of those that somebody asks for."""
+"""What the compiled decoder holds of a block: arrays are made of what somebody asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.codec.answers import Answers
 from stream.codec.layout import VersionLayout
 
 if TYPE_CHECKING:
@@ -84,3 +86,39 @@ class ScannedColumns(Mapping[str, NDArray[Any]]):
             return np.empty((0, self.rows))
         found = self.scanned.numbers(self.block, self.lines.measures, self.lines.measured)
         return np.frombuffer(found, np.float64).reshape(self.lines.measured, self.rows)
+
+
+class ScannedIds:
+    """Ids that lie in the extension, as one text with lengths: those of rows ``first`` to ``last``."""
+
+    __slots__ = ("first", "last", "scanned")
+
+    def __init__(self, scanned: Scanned, first: int, last: int) -> None:
+        self.scanned = scanned
+        self.first = first
+        self.last = last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.scanned.ids(self.first, self.last))
+
+    def keys(self, model: str, secret: bytes) -> NDArray[np.uint64]:
+        """See :class:`~stream.codec.ids.Ids`."""
+        keys = self.scanned.keys(self.first, self.last, model, secret)
+        return np.frombuffer(keys, np.dtype("<u8")).astype(np.uint64, copy=False)
+
+
+class ScannedAnswers(Answers):
+    """Answers of rows ``first`` to ``last``, looked at when they are needed."""
+
+    def __init__(self, scanned: Scanned, first: int, last: int) -> None:
+        self.scanned = scanned
+        self.first = first
+        self.last = last
+
+    @cached_property
+    def _loaded(self) -> tuple[NDArray[np.int32], Sequence[Any]]:
+        values, codes = self.scanned.answers(self.first, self.last)
+        return np.frombuffer(codes, np.int32), values

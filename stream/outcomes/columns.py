@@ -7,7 +7,7 @@ cell, and a whole number of few values into categories.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,14 +38,19 @@ class OutcomeReader:
         How the *model* is judged: the same for all of its versions, so that a label means one thing whatever
         version it is about. A class that it does not name is ``len(spec.classes)``.
     reference
-        Of the version: says which columns are scores.
+        Of the version: says which columns are ``scores``.
     """
 
     def __init__(self, spec: PerformanceSpec, reference: Reference) -> None:
         self.spec = spec
         self._codes = _ClassCodes(spec.classes) if spec.classes else None
         columns = zip(reference.names, reference.roles, reference.kinds, strict=True)
-        self._scores = tuple(name for name, role, kind in columns if (role, kind) == ("score", "numeric"))
+        self.scores = tuple(name for name, role, kind in columns if (role, kind) == ("score", "numeric"))
+
+    @property
+    def alike(self) -> tuple[Hashable, ...]:
+        """Equal for readers that read a block alike."""
+        return self.spec, self.scores
 
     def labels(self, block: Block) -> Floats:
         """Return the labels of a label block; NaN where there is none, or one that is no value."""
@@ -58,13 +63,13 @@ class OutcomeReader:
         largest one where it predicted none.
         """
         prediction = self._answers(block.answers)
-        if self.spec.task not in ("binary", "multiclass") or not self._scores:
+        if self.spec.task not in ("binary", "multiclass") or not self.scores:
             return Predicted(prediction, np.full(len(prediction), np.nan))
-        if len(self._scores) == 1:
-            return Predicted(prediction, _finite(block.columns[self._scores[0]]))
+        if len(self.scores) == 1:
+            return Predicted(prediction, _finite(block.columns[self.scores[0]]))
         if self.spec.task == "binary":
             positive = self.spec.classes[self.spec.positive_code]
-            name = positive if positive in self._scores else self._scores[0]
+            name = positive if positive in self.scores else self.scores[0]
             return Predicted(prediction, _finite(block.columns[name]))
         return self._of_every_class(prediction, block)
 
@@ -74,7 +79,7 @@ class OutcomeReader:
         return (_finite(numbers) if self._codes is None else numbers)[answers.codes]
 
     def _score_of(self, block: Block, name: str) -> Floats:
-        return _finite(block.columns[name]) if name in self._scores else np.full(len(block.rows), np.nan)
+        return _finite(block.columns[name]) if name in self.scores else np.full(len(block.rows), np.nan)
 
     def _of_every_class(self, prediction: Floats, block: Block) -> Predicted:
         scores = np.stack([self._score_of(block, name) for name in self.spec.classes])

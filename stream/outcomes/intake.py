@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec import Batch, Block, Declared, InferenceAttributes, LabelAttributes
+from stream.codec.together import joined_alike, keys_of
 from stream.outcomes.columns import OutcomeReader
 from stream.outcomes.join import DEFAULT_SECRET, Labels, Predictions, is_sampled
-from stream.outcomes.join_rows import JoinRows, by_partition
-from stream.outcomes.stratum_table import StratumTable
+from stream.outcomes.join_rows import JoinRows, Taken, by_partition
+from stream.outcomes.stratum_table import StratumTable, stratum_numbers
 
 
 class JoinedModel:
@@ -34,6 +36,13 @@ class JoinedModel:
         self.strata = StratumTable(declared)
 
 
+class _Kind(NamedTuple):
+    """Blocks whose rows are read alike, in one pass: all but the sample is in the reader and the table."""
+
+    reader: OutcomeReader
+    sample: float
+
+
 class OutcomeIntake:
     """Takes the rows of joined models out of decoded batches.
 
@@ -54,60 +63,93 @@ class OutcomeIntake:
         secret: bytes = DEFAULT_SECRET,
     ) -> None:
         self._models = models
-        self._readers = readers
         self._secret = secret
+        self._kinds: list[_Kind] = []
+        self._kind_of: dict[tuple[str, str], int] = {}
+        numbers: dict[tuple[Hashable, ...], int] = {}
+        for model, versions in readers.items():
+            joined = models.get(model)
+            if joined is None:
+                continue
+            for version, reader in versions.items():
+                alike = (*reader.alike, joined.sample, joined.strata.sizes)
+                number = self._kind_of[model, version] = numbers.setdefault(alike, len(numbers))
+                if number == len(self._kinds):
+                    self._kinds.append(_Kind(reader, joined.sample))
 
     def take(
         self, batch: Batch, partition: NDArray[np.intp], *, newest_ms: int, partitions: int
     ) -> list[JoinRows]:
         """Rows of each of ``partitions`` partitions; ``partition`` and ``newest_ms`` as for the counting."""
-        taken: list[tuple[str, NDArray[np.intp], Predictions | Labels]] = []
+        alike: dict[int, list[Block]] = {}
         for block in batch.blocks:
-            reader = self._readers.get(block.model, {}).get(block.version)
-            if reader is not None:
-                kept, rows = self._rows(block, reader, block.ts_ms <= newest_ms)
-                taken.append((block.model, partition[block.rows[kept]], rows))
+            kind = self._kind_of.get((block.model, block.version))
+            if kind is not None:
+                alike.setdefault(kind, []).append(block)
+        taken = [
+            self._taken(blocks, self._kinds[kind], partition, newest_ms) for kind, blocks in alike.items()
+        ]
         return by_partition(taken, partitions)
 
-    def _rows(
-        self, block: Block, reader: OutcomeReader, timely: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.intp], Predictions | Labels]:
-        """Positions of the rows that are joined, and the rows."""
-        if isinstance(block.attributes, LabelAttributes):
-            return self._labels(block, block.attributes, reader, timely)
-        return self._predictions(block, block.attributes, reader, timely)
+    def _taken(
+        self, blocks: Sequence[Block], kind: _Kind, partition: NDArray[np.intp], newest_ms: int
+    ) -> Taken:
+        """Rows of blocks of one kind that are joined."""
+        block = joined_alike(blocks, kind.reader.scores)
+        key = keys_of(blocks, self._secret)
+        wanted = block.ts_ms <= newest_ms
+        if kind.sample < 1:
+            wanted = wanted & is_sampled(key, kind.sample)
+        read: _Read = self._labels if isinstance(block.attributes, LabelAttributes) else self._predictions
+        wanted, rows = read(blocks, block, key, kind.reader, wanted)
+        models = tuple(dict.fromkeys(each.model for each in blocks))
+        place = {model: number for number, model in enumerate(models)}
+        model = np.repeat([place[each.model] for each in blocks], [len(each.rows) for each in blocks])
+        at = partition[block.rows]
+        if wanted.all():
+            return Taken(models, model, at, rows)
+        kept = np.flatnonzero(wanted)
+        return Taken(models, model[kept], at[kept], rows.take(kept))
 
     def _predictions(
-        self, block: Block, attributes: InferenceAttributes, reader: OutcomeReader, timely: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.intp], Predictions]:
+        self,
+        blocks: Sequence[Block],
+        block: Block,
+        key: NDArray[np.uint64],
+        reader: OutcomeReader,
+        wanted: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], Predictions]:
+        attributes = block.attributes
+        assert isinstance(attributes, InferenceAttributes)
         predicted = reader.predictions(block)
-        kept, key = self._kept(block, timely & ~attributes.is_error)
-        return kept, Predictions(
-            key=key,
-            ts_ms=block.ts_ms[kept],
-            stratum=self._models[block.model].strata.numbers(block.version, attributes)[kept],
-            prediction=predicted.prediction[kept],
-            score=predicted.score[kept],
+        tables = [(self._models[each.model].strata, each.version, len(each.rows)) for each in blocks]
+        strata = stratum_numbers(tables, attributes)
+        return wanted & ~attributes.is_error, Predictions(
+            key, block.ts_ms, strata, predicted.prediction, predicted.score
         )
 
     def _labels(
-        self, block: Block, attributes: LabelAttributes, reader: OutcomeReader, timely: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.intp], Labels]:
+        self,
+        _: Sequence[Block],
+        block: Block,
+        key: NDArray[np.uint64],
+        reader: OutcomeReader,
+        wanted: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], Labels]:
+        attributes = block.attributes
+        assert isinstance(attributes, LabelAttributes)
         label = reader.labels(block)
-        kept, key = self._kept(block, timely & ~np.isnan(label))
-        return kept, Labels(
+        found = Labels(
             key=key,
-            ts_ms=block.ts_ms[kept],
-            label=label[kept],
-            supersedes=attributes.supersedes[kept],
-            value=attributes.value[kept],
+            ts_ms=block.ts_ms,
+            label=label,
+            supersedes=attributes.supersedes,
+            value=attributes.value,
         )
+        return wanted & ~np.isnan(label), found
 
-    def _kept(self, block: Block, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-        """Rows that are ``wanted`` and in the sample, and their keys."""
-        key = block.ids.keys(block.model, self._secret)
-        sample = self._models[block.model].sample
-        if sample < 1:
-            wanted = wanted & is_sampled(key, sample)
-        rows = np.flatnonzero(wanted)
-        return rows, key[rows]
+
+_Read = Callable[
+    [Sequence[Block], Block, NDArray[np.uint64], OutcomeReader, NDArray[np.bool_]],
+    tuple[NDArray[np.bool_], Predictions | Labels],
+]

@@ -57,45 +57,95 @@ def block_span_ms(horizon_ms: int) -> int:
     return -(-horizon_ms // BLOCKS)
 
 
-def prediction_sections(rows: Predictions, span_ms: int, limit: int) -> Iterator[Section]:
-    """Predictions by block and layout, at most ``limit`` rows a section."""
-    code = np.rint(np.where(np.isnan(rows.prediction), _NO_CODE, rows.prediction))
-    is_code = np.isnan(rows.prediction) | _is_code(rows.prediction)
-    has_score = ~np.isnan(rows.score)
-    blocks = rows.ts_ms // span_ms
-    shapes = blocks * 4 + is_code * 2 + has_score
-    for shape, chosen in _by_shape(shapes):
-        block, coded, scored = shape // 4, bool(shape & 2), bool(shape & 1)
+def prediction_sections(models: Sequence[tuple[Predictions, int]], limit: int) -> list[list[Section]]:
+    """Predictions of each model by block and layout, at most ``limit`` rows a section.
+
+    ``models`` are their predictions and the span of their blocks. All are packed together: what is done a
+    model would cost more than the rows of a model that has few.
+    """
+    found: list[list[Section]] = [[] for _ in models]
+    if not models:
+        return found
+    together = _Shaped.of(models)
+    packed = {flags: together.packed(flags) for flags in np.unique(together.shape & 3).tolist()}
+    behind = dict.fromkeys(packed, 0)
+    for model, shape, rows, likely in together.groups():
+        block, flags = shape >> 2, shape & 3
+        stride, data = packed[flags]
+        first, behind[flags] = behind[flags], behind[flags] + rows
+        for start in range(first, first + rows, limit):
+            chosen = data[start * stride : min(start + limit, first + rows) * stride]
+            found[model].append(Section("p", block, likely, stride, chosen))
+    return found
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """Predictions of some models, model by model, those of a model by shape.
+
+    The ``shape`` of a row is 4 times its block, and flags: 2 for a code, 1 for a score.
+    """
+
+    rows: Predictions
+    model: NDArray[np.intp]
+    shape: NDArray[np.int64]
+    offset_ms: NDArray[np.int64]
+    spans_ms: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, models: Sequence[tuple[Predictions, int]]) -> _Shaped:
+        all_rows = [rows for rows, _ in models]
+        rows = all_rows[0] if len(models) == 1 else _together(all_rows)
+        model = np.repeat(np.arange(len(models)), list(map(len, all_rows)))
+        spans_ms = np.array([span_ms for _, span_ms in models])
+        span_ms = spans_ms[0] if (spans_ms == spans_ms[0]).all() else spans_ms[model]
+        block = rows.ts_ms // span_ms
+        is_code = np.isnan(rows.prediction) | _is_code(rows.prediction)
+        shape = block * 4 + is_code * 2 + ~np.isnan(rows.score)
+        offset_ms = rows.ts_ms - block * span_ms
+        if ((shape[1:] < shape[:-1]) & (model[1:] == model[:-1])).any():
+            order = np.lexsort((shape, model))
+            rows, model, shape, offset_ms = rows.take(order), model[order], shape[order], offset_ms[order]
+        return cls(rows, model, shape, offset_ms, spans_ms)
+
+    def packed(self, flags: int) -> tuple[int, bytes]:
+        """Bytes of a row of a layout, and all rows of it."""
+        coded, scored = bool(flags & 2), bool(flags & 1)
+        chosen = np.flatnonzero(self.shape & 3 == flags)
+        own: NDArray[np.intp] | slice = slice(None) if len(chosen) == len(self.rows) else chosen
         layout = _prediction_layout(coded=coded, scored=scored)
-        key = rows.key[chosen]
-        packed = np.empty(len(key), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
-        packed["key"] = key
+        packed = np.empty(len(chosen), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
+        packed["key"] = self.rows.key[own]
         packed["tag"] = np.dtype(layout).itemsize
-        ts_ms = rows.ts_ms[chosen]
-        packed["offset"] = ts_ms - block * span_ms
-        packed["stratum"] = rows.stratum[chosen]
-        packed["prediction"] = (code if coded else rows.prediction)[chosen]
+        packed["offset"] = self.offset_ms[own]
+        packed["stratum"] = self.rows.stratum[own]
+        prediction = self.rows.prediction[own]
+        packed["prediction"] = np.where(np.isnan(prediction), _NO_CODE, prediction) if coded else prediction
         if scored:
-            packed["score"] = rows.score[chosen]
-        yield from _sections("p", block, _likely(ts_ms, span_ms), packed, limit)
+            packed["score"] = self.rows.score[own]
+        return packed.dtype.itemsize, packed.tobytes()
+
+    def groups(self) -> Iterator[tuple[int, int, int, int]]:
+        """Model, shape and number of the rows that have both, and how many rows their block may get.
+
+        That is as many as at the pace of these, at most :data:`AHEAD` times as many as these.
+        """
+        if not len(self.rows):
+            return iter(())
+        changed = (self.shape[1:] != self.shape[:-1]) | (self.model[1:] != self.model[:-1])
+        first = np.concatenate(([0], np.flatnonzero(changed) + 1))
+        rows = np.diff(first, append=len(self.rows))
+        times = self.offset_ms
+        covered = np.maximum.reduceat(times, first) - np.minimum.reduceat(times, first) + 1
+        model = self.model[first]
+        likely = np.minimum(rows * AHEAD, rows * self.spans_ms[model] // covered)
+        columns = (model, self.shape[first], rows, likely)
+        return zip(*(column.tolist() for column in columns), strict=True)
 
 
-def _likely(ts_ms: NDArray[np.int64], span_ms: int) -> int:
-    """Rows of a whole block at the pace of these, at most :data:`AHEAD` times as many as these."""
-    covered = int(ts_ms.max() - ts_ms.min()) + 1
-    return min(len(ts_ms) * AHEAD, len(ts_ms) * span_ms // covered)
-
-
-def _by_shape(shapes: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp] | slice]]:
-    """Each shape that there is, and its rows; mostly there is one."""
-    if not len(shapes):
-        return
-    lowest = int(shapes.min())
-    if lowest == int(shapes.max()):
-        yield lowest, slice(None)
-        return
-    for shape in np.unique(shapes).tolist():
-        yield shape, np.flatnonzero(shapes == shape)
+def _together(rows: Sequence[Predictions]) -> Predictions:
+    columns = [(each.key, each.ts_ms, each.stratum, each.prediction, each.score) for each in rows]
+    return Predictions(*map(np.concatenate, zip(*columns, strict=True)))
 
 
 def label_sections(rows: Labels, limit: int) -> Iterator[Section]:

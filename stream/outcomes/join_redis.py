@@ -83,7 +83,7 @@ class RedisJoin:
 
     def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
         """See :class:`stream.outcomes.join.JoinStore`: at most 500 rows an atomic step."""
-        for calls in _batched(call for each in rows for call in self._calls(each)):
+        for calls in _batched(call for group in _grouped(rows) for call in self._calls(group)):
             with self.client.pipeline(transaction=False) as pipe:
                 for call in calls:
                     self._join(keys=call.keys, args=call.args, client=pipe)
@@ -91,16 +91,23 @@ class RedisJoin:
             for model, own in groupby(zip(calls, replies, strict=True), lambda each: each[0].model):
                 yield model, JoinCounts(*map(sum, zip(*(reply for _, reply in own), strict=True)))
 
-    def _calls(self, rows: ModelRows) -> Iterator[_Call]:
+    def _calls(self, group: Sequence[ModelRows]) -> Iterator[_Call]:
+        predicted = {
+            place: (each.predictions, block_span_ms(each.horizon_ms))
+            for place, each in enumerate(group)
+            if each.predictions is not None
+        }
+        packed = dict(zip(predicted, prediction_sections([*predicted.values()], ROWS_PER_CALL), strict=True))
+        for place, rows in enumerate(group):
+            labels = () if rows.labels is None else label_sections(rows.labels, ROWS_PER_CALL)
+            yield from self._calls_of(rows, chain(packed.get(place, ()), labels))
+
+    def _calls_of(self, rows: ModelRows, sections: Iterable[Section]) -> Iterator[_Call]:
         keys = ModelKeys(self.prefix, rows.model)
         span_ms = block_span_ms(rows.horizon_ms)
         ttl_ms = rows.horizon_ms + span_ms + self.slack_ms
         head = [keys.stem, rows.horizon_ms, span_ms, ttl_ms, NO_VALUE, *_COUNTED]
         names = [keys.join, keys.blocks, keys.journal]
-        sections = chain(
-            () if rows.predictions is None else prediction_sections(rows.predictions, span_ms, ROWS_PER_CALL),
-            () if rows.labels is None else label_sections(rows.labels, ROWS_PER_CALL),
-        )
         for call in _full(sections):
             parts = [part for s in call for part in (s.kind, s.block, s.likely, s.stride, s.rows)]
             yield _Call(rows.model, sum(map(len, call)), names, head + parts)
@@ -195,6 +202,20 @@ def _full(sections: Iterable[Section]) -> Iterator[list[Section]]:
         rows += len(section)
     if call:
         yield call
+
+
+def _grouped(rows: Sequence[ModelRows]) -> Iterator[list[ModelRows]]:
+    """Models whose rows are packed together: of about ``ROWS_PER_PIPELINE`` predictions."""
+    group: list[ModelRows] = []
+    size = 0
+    for each in rows:
+        group.append(each)
+        size += 0 if each.predictions is None else len(each.predictions)
+        if size >= ROWS_PER_PIPELINE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _batched(calls: Iterable[_Call]) -> Iterator[list[_Call]]:

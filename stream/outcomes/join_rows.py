@@ -40,6 +40,13 @@ class JoinRows:
         self._predictions += more._predictions
         self._labels += more._labels
 
+    def append(self, models: tuple[str, ...], model: Indices, rows: Predictions | Labels) -> None:
+        """Append rows, row i of ``models[model[i]]``."""
+        if isinstance(rows, Predictions):
+            self._predictions.append(_Part(models, model, rows))
+        else:
+            self._labels.append(_Part(models, model, rows))
+
     @property
     def models(self) -> list[str]:
         """Models that have rows."""
@@ -75,36 +82,25 @@ def merged(rows: Iterable[JoinRows]) -> JoinRows:
     return together
 
 
-def by_partition(
-    taken: Sequence[tuple[str, Indices, Predictions | Labels]], partitions: int
-) -> list[JoinRows]:
-    """Rows of each partition.
+@dataclass(frozen=True)
+class Taken:
+    """Rows of some models, ``model`` as in a partition's part, and the partition ``at`` of each row."""
 
-    Parameters
-    ----------
-    taken
-        Of each block: its model, the partition of each row, the rows.
-    """
+    models: tuple[str, ...]
+    model: Indices
+    at: Indices
+    rows: Predictions | Labels
+
+
+def by_partition(taken: Sequence[Taken], partitions: int) -> list[JoinRows]:
+    """Rows of each partition, in their order."""
     split = [JoinRows() for _ in range(partitions)]
-    predictions = [(model, at, rows) for model, at, rows in taken if isinstance(rows, Predictions)]
-    labels = [(model, at, rows) for model, at, rows in taken if isinstance(rows, Labels)]
-    for each, part in _split(predictions):
-        split[each]._predictions.append(part)  # noqa: SLF001
-    for each, labelled in _split(labels):
-        split[each]._labels.append(labelled)  # noqa: SLF001
+    for each in taken:
+        if not len(each.rows):
+            continue
+        for at, own in _ordered(each.at):
+            split[at].append(each.models, each.model[own], each.rows.take(own))
     return split
-
-
-def _split(taken: Sequence[tuple[str, Indices, Rows]]) -> list[tuple[int, _Part[Rows]]]:
-    """The partitions that have rows, and those rows in their order."""
-    if not any(len(rows) for _, _, rows in taken):
-        return []
-    number = {model: position for position, model in enumerate(dict.fromkeys(model for model, _, _ in taken))}
-    models = tuple(number)
-    of_block = np.array([number[model] for model, _, _ in taken])
-    model = np.repeat(of_block, [len(rows) for _, _, rows in taken])
-    at, rows = np.concatenate([at for _, at, _ in taken]), _together([rows for _, _, rows in taken])
-    return [(each, _Part(models, model[own], rows.take(own))) for each, own in _ordered(at)]
 
 
 def _by_model(parts: Sequence[_Part[Rows]]) -> dict[str, Rows]:
@@ -116,7 +112,11 @@ def _by_model(parts: Sequence[_Part[Rows]]) -> dict[str, Rows]:
         return {model: rows for model in number if len(rows)}
     names = list(number)
     each = [np.array([number[model] for model in part.models])[part.model] for part in parts]
-    return {names[model]: rows.take(own) for model, own in _ordered(np.concatenate(each))}
+    at = np.concatenate(each)
+    rows = rows.take(np.argsort(at.astype(np.uint16) if len(names) <= 1 << 16 else at, kind="stable"))
+    ends: list[int] = np.cumsum(np.bincount(at, minlength=len(names))).tolist()
+    bounds = zip(names, [0, *ends], ends, strict=False)  # one copy in order, and parts of it
+    return {model: rows.take(slice(first, last)) for model, first, last in bounds if first < last}
 
 
 def _numbered(parts: Sequence[_Part[Rows]]) -> dict[str, int]:

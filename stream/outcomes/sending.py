@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.outcomes.intake import JoinedModel
 from stream.outcomes.join import OTHER_STRATUM, JoinStore, ModelRows, Predictions
@@ -63,7 +64,7 @@ class OutcomeJoin:
         names: dict[str, dict[int, str]] = {}
         for model, predictions in predicted.items():
             of_model = self._strata[model].names
-            present = np.unique(predictions.stratum).tolist()
+            present = _present(predictions.stratum)
             names[model] = {number: of_model[number] for number in present if number != OTHER_STRATUM}
         stored = self._store.strata_of({model: list(of_model.values()) for model, of_model in names.items()})
         return {
@@ -72,7 +73,18 @@ class OutcomeJoin:
         }
 
 
+def _present(strata: NDArray[np.uint16]) -> list[int]:
+    """The strata that there are: mostly one, which is found at a tenth of the cost."""
+    first = int(strata[0]) if len(strata) else OTHER_STRATUM
+    return [first] if (strata == first).all() else np.unique(strata).tolist()
+
+
 def _translated(predictions: Predictions, numbers: Mapping[int, int]) -> Predictions:
+    if (
+        all(local == shared for local, shared in numbers.items())
+        and int(predictions.stratum.max()) in numbers
+    ):
+        return predictions
     table = np.full(max(numbers, default=0) + 2, OTHER_STRATUM, np.uint16)  # the last for all behind it
     for local, shared in numbers.items():
         table[local] = shared

@@ -25,18 +25,20 @@ class StratumTable:
         self._values = (declared.variant_values, *declared.segment_values)
         self._local: dict[tuple[str, int], int] = {}
 
-    def numbers(self, version: str, attributes: InferenceAttributes) -> NDArray[np.uint16]:
-        """Local number of the stratum of each event; those beyond ``MAX_STRATA`` share one."""
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values the variant and each segment have."""
+        return tuple(map(len, self._values))
+
+    def mixed(self, attributes: InferenceAttributes) -> NDArray[np.int64]:
+        """One number for variant and segments of each event; 0 where all are the first of their values."""
         mixed = attributes.variant.astype(np.int64)
         for codes, values in zip(attributes.segments, self._values[1:], strict=True):
             mixed = mixed * len(values) + codes
-        if not mixed.any():  # no segments, all live
-            return np.full(len(mixed), self._number(version, 0), np.uint16)
-        found, at = np.unique(mixed, return_inverse=True)
-        numbers = [self._number(version, code) for code in found.tolist()]
-        return np.array(numbers, np.uint16)[at]
+        return mixed
 
-    def _number(self, version: str, mixed: int) -> int:
+    def number(self, version: str, mixed: int) -> int:
+        """Local number of a stratum; those beyond ``MAX_STRATA`` share one."""
         known = self._local.get((version, mixed))
         if known is not None:
             return known
@@ -50,6 +52,26 @@ class StratumTable:
         codes = _digits(mixed, [len(values) for values in self._values])
         variant, *segments = (values[code] for values, code in zip(self._values, codes, strict=True))
         return Stratum(version, variant, dict(zip(self._segments, segments, strict=True)))
+
+
+def stratum_numbers(
+    blocks: Sequence[tuple[StratumTable, str, int]], attributes: InferenceAttributes
+) -> NDArray[np.uint16]:
+    """Local number of the stratum of each event, in the table of its model; of others than ``wanted`` any.
+
+    ``blocks`` are table, version and number of rows, one block after the other, their tables of equal sizes.
+    """
+    sizes = [rows for _, _, rows in blocks]
+    mixed = blocks[0][0].mixed(attributes)
+    if not mixed.any():  # no segments, all live
+        return np.repeat(
+            np.array([table.number(version, 0) for table, version, _ in blocks], np.uint16), sizes
+        )
+    strata = int(np.prod(blocks[0][0].sizes))
+    found, at = np.unique(np.repeat(np.arange(len(blocks)), sizes) * strata + mixed, return_inverse=True)
+    places = zip((found // strata).tolist(), (found % strata).tolist(), strict=True)
+    numbers = [blocks[block][0].number(blocks[block][1], code) for block, code in places]
+    return np.array(numbers, np.uint16)[at]
 
 
 def _digits(mixed: int, sizes: Sequence[int]) -> list[int]:
