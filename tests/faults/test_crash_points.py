@@ -8,8 +8,9 @@ import pytest
 
 from stream.crash_points import CRASH_AT, EVALUATE, INGEST, KILLED, UNDER_TEST
 from tests.faults.figures import Figures
+from tests.faults.oracle import newest
 from tests.faults.scene import Scene
-from tests.integration.pipeline import eventually
+from tests.integration.pipeline import eventually, values
 
 pytestmark = pytest.mark.services
 MakeScene = Callable[..., Scene]
@@ -72,3 +73,28 @@ def test_every_step_the_nth_time(make_scene: MakeScene, table: Table, times: int
         scene.injected()
     scene.ready("last")
     table(scene.settle(f"2 crash at every step of ingest, time {times}"))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_every_step_of_the_evaluation_the_second_time(make_scene: MakeScene, table: Table) -> None:
+    """With windows, incidents and an outbox of its own behind it."""
+    scene = make_scene({"slices": 90, "per_slice": 100})
+    scene.ready("ingest", "--only", "ingest")
+    metrics = scene.pipeline.reader("metrics")
+    for point in points(EVALUATE):
+        env = {CRASH_AT: f"{point}:2", UNDER_TEST: "yes"}
+        worker = scene.worker(f"{point}2", "--only", "evaluate", env=env)
+        while worker.process.poll() is None:
+            told = len(newest(values(metrics.poll())))
+            scene.send(2)  # closes a window
+            eventually(
+                lambda worker=worker, told=told: (
+                    worker.process.poll() is not None or len(newest(values(metrics.poll()))) > told
+                ),
+                scene.hint,
+            )
+        assert worker.process.wait(30) == KILLED, f"{point}: {scene.hint()}"
+        scene.injected()
+    scene.ready("last")
+    table(scene.settle("2 crash at every step of evaluate, time 2"))
