@@ -54,10 +54,9 @@ def soon(
 
 def is_due(turn: Turn, watermarks: Mapping[str, GlobalWatermark]) -> bool:
     """Whether a window that was evaluated ahead has closed, or late events want one stated again."""
-    held = turn.held
-    return any(held.restate.values()) or any(
-        windows.closed_by(watermarks[key.source].ms) for key, windows in held.open.items()
-    )
+    if any(turn.held.restate.values()):
+        return True
+    return any(windows.is_closed_by(watermarks[key.source].ms) for key, windows in turn.held.open.items())
 
 
 def is_sound(turn: Turn, watermarks: Mapping[str, GlobalWatermark]) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from stream.held_model import HeldModel
+from stream.keys import PaneKey
+from stream.pane_reader import pane_key
 from stream.turn import Turn
 from stream.watermarks import GlobalWatermark
 
 WINDOWS_PER_TURN = 64
 WINDOWS_PER_LOOK = 1_024
-TURNS_TO_FOLD = 8
+TURNS_TO_FOLD = 16
 MS_PER_LABELLED = 10
 NEVER_MS = 1 << 62
 
@@ -52,6 +54,22 @@ def to_fold(labelled: Sequence[Turn], *, now_ms: int, every_ms: int) -> list[Tur
     since_ms = now_ms - every_ms - MS_PER_LABELLED * len(labelled)
     waiting = [turn for turn in labelled if turn.held.folded_ms <= since_ms]
     return sorted(waiting, key=lambda turn: turn.held.folded_ms)[:TURNS_TO_FOLD]
+
+
+def over(models: Iterable[HeldModel], now: Mapping[str, GlobalWatermark]) -> dict[str, list[PaneKey]]:
+    """Panes, by source, whose windows can no longer be restated; they are let go of.
+
+    Never one whose window waits for its turn.
+    """
+    panes: dict[str, list[PaneKey]] = {}
+    for held in models:
+        for key, live in held.panes.items():
+            starts = live.over_by(now[key.source].data_ms)
+            if not starts or held.restate[key] or held.open[key].closed_by(now[key.source].ms):
+                continue
+            panes.setdefault(key.source, []).extend(pane_key(held.plan, key, start) for start in starts)
+            live.discard(starts)
+    return panes
 
 
 def until_close(models: Iterable[HeldModel], now: Mapping[str, GlobalWatermark]) -> int:

@@ -23,14 +23,14 @@ from stream.ahead import MOST_WASTED, is_due, is_sound, soon
 from stream.alerts import AlertRoute
 from stream.clock import WALL_CLOCK, Clock
 from stream.crash_points import reached
-from stream.due import WINDOWS_PER_TURN, due, to_fold, until_close
+from stream.due import NEVER_MS, WINDOWS_PER_TURN, due, over, to_fold, until_close
 from stream.held_model import HeldModel
 from stream.keys import PaneKey
 from stream.label_reads import MODELS_PER_FOLD, LabelReads
 from stream.messages import Notice
 from stream.metrics import Metrics
 from stream.model_commits import ModelCommits
-from stream.pane_reader import PaneReader, pane_key
+from stream.pane_reader import PaneReader
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
 from stream.sinks import Sink
 from stream.store import ModelStore
@@ -42,6 +42,8 @@ WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
 MODELS_PER_READ = MODELS_PER_COMMIT = 64
 MODELS_AHEAD = 16
 LOOK_MS, SHORT_LOOK_MS, STILL_MS = 250, 20, 2_000
+CLOSING_MS, CLOSING_PATIENCE_MS = 500, 5_000
+"""When a window closes so soon, labels of models of which nothing is due may wait so much longer."""
 BY_EVENTS_MS = 1 << 62
 """The watermark of windows that are evaluated ahead: only one that events have carried commits them."""
 
@@ -194,10 +196,14 @@ class Evaluator:
 
         Looks take a fifth of the time at most.
         """
-        is_moving = self._clock.monotonic_ms() - self._moved_ms < STILL_MS
-        if is_moving and self._seen and until_close(self._held.values(), self._seen) <= LOOK_MS:
+        if self._until_close() <= LOOK_MS:
             return min(LOOK_MS, max(SHORT_LOOK_MS, 4 * self._looked_ms))
         return LOOK_MS
+
+    def _until_close(self) -> int:
+        """By how many ms a watermark has to move until a window closes, while events move it."""
+        is_moving = self._clock.monotonic_ms() - self._moved_ms < STILL_MS
+        return until_close(self._held.values(), self._seen) if is_moving and self._seen else NEVER_MS
 
     def look_ahead(self) -> int:
         """Evaluate some of the windows that close soon (:mod:`stream.ahead`), while none is due; how many."""
@@ -234,19 +240,20 @@ class Evaluator:
     def _commit_ahead(self, now: Mapping[str, GlobalWatermark]) -> int:
         """Commit the windows evaluated ahead that have closed; how many. Those that changed are let go of."""
         ahead = [held.ahead for held in self._held.values() if held.ahead is not None]
-        committed = 0
-        due = sorted((turn for turn in ahead if is_due(turn, now)), key=lambda turn: not turn.has_alerts)
-        for some in batched(due, MODELS_PER_COMMIT):
+        closed = sorted((turn for turn in ahead if is_due(turn, now)), key=lambda turn: not turn.has_alerts)
+        committed: list[Turn] = []
+        for some in batched(closed, MODELS_PER_COMMIT):
             sound = [turn for turn in some if is_sound(turn, now)]
             same = self._panes.unchanged([turn.read for turn in sound])
             kept = [turn for turn, is_same in zip(sound, same, strict=True) if is_same]
             self._commit(kept)
-            committed += sum(turn.windows for turn in kept)
-            for turn in kept:
-                self._panes.confirm(turn.read)
-                turn.held.wasted = max(0, turn.held.wasted - 1)
-            self._rewind([turn for turn in some if self._is_ahead(turn)])
-        return committed
+            committed += kept
+        for turn in committed:  # whoever waits for an alert has it
+            self._panes.confirm(turn.read)
+            turn.held.wasted = max(0, turn.held.wasted - 1)
+        for some in batched([turn for turn in closed if self._is_ahead(turn)], MODELS_PER_READ):
+            self._rewind(some)
+        return sum(turn.windows for turn in committed)
 
     def _is_ahead(self, turn: Turn) -> bool:
         return self._held.get(turn.model) is turn.held and turn.held.ahead is turn
@@ -264,7 +271,10 @@ class Evaluator:
 
     def _due(self, now: Mapping[str, GlobalWatermark]) -> list[Turn]:
         turns, labelled = due(self._held.values(), now)
-        return turns + to_fold(labelled, now_ms=self._clock.monotonic_ms(), every_ms=self.spec.fold_every_ms)
+        every_ms = self.spec.fold_every_ms
+        if every_ms and self._until_close() <= CLOSING_MS:
+            every_ms += CLOSING_PATIENCE_MS
+        return turns + to_fold(labelled, now_ms=self._clock.monotonic_ms(), every_ms=every_ms)
 
     def _run(self, group: Sequence[Turn], now: Mapping[str, GlobalWatermark]) -> int:
         """Evaluate and commit a group; how many windows were evaluated, judged or stated with labels."""
@@ -318,14 +328,7 @@ class Evaluator:
         gaps = [(turn, request) for turn in group for request in turn.gaps()]
         self._panes.read([request for _, request in gaps], closed_ms)
         for turn, request in gaps:
-            turn.read.append(request)
-            found = [start for start, counts in request.counts.items() if counts.n]
-            for start in found:
-                turn.held.take(request.key, start)
-            if found:
-                up_to = turn.closed[request.key][-1]
-                ends = turn.held.open[request.key].up_to(up_to)
-                turn.closed[request.key] = ends[:WINDOWS_PER_TURN]
+            turn.take_gap(request, WINDOWS_PER_TURN)
 
     def _commit(self, turns: Sequence[Turn]) -> None:
         self._reload(self._commits.commit(turns))
@@ -336,20 +339,11 @@ class Evaluator:
         self._load(models)
 
     def _retire(self, now: Mapping[str, GlobalWatermark]) -> None:
-        """Panes whose windows can no longer be restated expire; never one whose window waits for its turn."""
-        monotonic_ms = self._clock.monotonic_ms()
-        if monotonic_ms < self._retired_ms + self.spec.fold_every_ms:
+        """Panes that are over expire."""
+        if self._clock.monotonic_ms() < self._retired_ms + self.spec.fold_every_ms:
             return
-        self._retired_ms = monotonic_ms
-        over: dict[str, list[PaneKey]] = {}
-        for held in self._held.values():
-            for key, panes in held.panes.items():
-                starts = panes.over_by(now[key.source].data_ms)
-                if not starts or held.restate[key] or held.open[key].closed_by(now[key.source].ms):
-                    continue
-                over.setdefault(key.source, []).extend(pane_key(held.plan, key, start) for start in starts)
-                panes.discard(starts)
-        self._panes.retire(over)
+        self._retired_ms = self._clock.monotonic_ms()
+        self._panes.retire(over(self._held.values(), now))
 
     def close(self) -> None:
         """Wait for the messages under way; what is not acknowledged stays in its outbox."""

@@ -100,6 +100,16 @@ class Turn:
                 requests.append(PaneRequest(held.plan, key, unheard))
         return requests
 
+    def take_gap(self, request: PaneRequest, limit: int) -> None:
+        """Take up those panes of :meth:`gaps` that hold events; at most ``limit`` windows are due."""
+        self.read.append(request)
+        found = [start for start, counts in request.counts.items() if counts.n]
+        for start in found:
+            self.held.take(request.key, start)
+        if found:
+            ends = self.held.open[request.key].up_to(self.closed[request.key][-1])
+            self.closed[request.key] = ends[:limit]
+
     def needs(self) -> Iterable[PaneRequest]:
         """The panes of all windows; to be read before :meth:`evaluate`."""
         spec = self.held.plan.windows

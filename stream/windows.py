@@ -100,6 +100,11 @@ class OpenWindows(_Times):
         """Ends of the open windows that the watermark closes, oldest first; they stay until discarded."""
         return [] if watermark_ms is None else self.up_to(watermark_ms - self.spec.grace_ms)
 
+    def is_closed_by(self, watermark_ms: int | None) -> bool:
+        """Whether the watermark closes any of them."""
+        closes_ms = self.next_close_ms
+        return closes_ms is not None and watermark_ms is not None and closes_ms <= watermark_ms
+
     @property
     def next_close_ms(self) -> int | None:
         """The watermark that closes the first of them; None = none is open."""

@@ -259,3 +259,19 @@ def test_whenever_it_is_ahead_the_messages_are_the_same(reference: Reference, ro
     of = [{model: [m for m in told if m.key == model.encode()] for model in MODELS} for told in said]
     assert ahead > 5
     assert of[0] == of[1]
+
+
+@pytest.mark.services
+def test_whenever_it_is_ahead_in_redis_the_messages_are_the_same(
+    reference: Reference, redis_url: str
+) -> None:
+    print(f"TEST_SEED={SEED}")
+    with Redis.from_url(redis_url) as client:
+        store = RedisStore(client, prefix=f"t{uuid.uuid4().hex[:6]}")
+        pipelines = (Pipeline(reference, store), Pipeline(reference))
+        said, ahead = stray(random.Random(SEED), pipelines, 120)
+        of = [{model: [m for m in told if m.key == model.encode()] for model in MODELS} for told in said]
+        assert ahead > 5
+        assert of[0] == of[1]
+        for model in MODELS:
+            assert load_model(store, model)[1] == load_model(pipelines[1].store, model)[1]

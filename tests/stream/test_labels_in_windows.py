@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from detectors import Reference
-from stream.one_model import load_memory
+from stream.one_model import load_memory, load_model
 from stream.series import SeriesKey
 from stream.watermarks import BEATS_TO_SETTLE
 from tests.stream.label_world import HORIZON_MS, PANES, RESTATE_MS, SLIDE_MS, World, known_loans
@@ -123,9 +123,12 @@ def test_nothing_is_published_when_nothing_changed(reference: Reference) -> None
     world.tell(half)
     world.look()
     assert len(world.records) == before
+    revision, state = load_model(world.store, "m")
     world.tell(np.arange(len(world.key))[1:40:2])  # few more labels are no news yet
     world.look()
     assert len(world.records) == before
+    assert load_model(world.store, "m")[0] == revision + 1
+    assert load_model(world.store, "m")[1] is state  # it was not even written
 
 
 def test_silence_can_be_an_answer(reference: Reference) -> None:
