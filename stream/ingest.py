@@ -44,9 +44,9 @@ from stream.progress import RecordProgress
 log = logging.getLogger(__name__)
 HOLD_S = 0.5
 PROBE_MS = 5_000
-COMMITS_APART = 5
-"""Commits begin at least so many times apart as the last one took of the processor: with thousands of panes
-there is time left to count. Waiting for Redis is not in it."""
+COMMITS_APART = 10
+"""A commit begins at least so many times the processor time of the last one after that has ended: with
+thousands of panes there is time left to count. Waiting for Redis is not in it."""
 LONGEST_APART_MS = 2_000
 
 
@@ -257,7 +257,7 @@ class Ingest:
         self._uncommitted = 0
         self._last_commit_ms = now
         apart_ms = min(COMMITS_APART * (thread_ms() - cpu_ms), LONGEST_APART_MS)
-        self._next_flush_ms = now + max(self.spec.flush_interval_ms, apart_ms)
+        self._next_flush_ms = max(now + self.spec.flush_interval_ms, monotonic_ms() + apart_ms)
         self._resolve(refused)
         self._committer.publish_again(self.assignment)
         # 5. for lag tools; a failure here costs nothing
