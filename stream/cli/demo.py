@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.options import Output, OutputOption, print_json
+from stream.cli.options import InsecureOption, Output, OutputOption, print_json
 
 if TYPE_CHECKING:
     from stream.demo.report import Report
@@ -22,6 +22,7 @@ def demo(
         int, typer.Option(min=0, max=65535, help="Port of the worker's metrics; 0 takes a free one.")
     ] = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
+    insecure: InsecureOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Watch a real model for drift on a Kafka and a Redis that come with it: nothing to install or set up.
@@ -39,6 +40,6 @@ def demo(
         else:
             typer.echo(report_text(report))
 
-    choices = Choices(broker=broker, redis_url=redis, keep=keep, metrics_port=metrics_port)
+    choices = Choices(broker=broker, redis_url=redis, keep=keep, metrics_port=metrics_port, insecure=insecure)
     report = run_demo(choices, Screen(), answer=answer)
     raise typer.Exit(1 if report.shortcomings else 0)

@@ -25,7 +25,8 @@ from stream.errors import DependencyError
 from stream.keys import workers_pattern
 from stream.preflight import redis_client
 from stream.settings.configuration import Settings, load_settings
-from stream.settings.environment import PREFIX
+from stream.settings.environment import INSECURE, PREFIX
+from stream.settings.security_section import LINKS, links_of
 
 REFERENCE_FILE = f"{MODEL}-{VERSION}.json"
 
@@ -102,13 +103,21 @@ class WorkerProcess:
 
 
 @contextmanager
-def installed(broker: Broker, redis: RedisServer, *, metrics_port: int) -> Iterator[WorkerProcess]:
-    """Write the configuration of a worker into a directory that goes with the context."""
+def installed(
+    broker: Broker, redis: RedisServer, *, metrics_port: int, insecure: bool
+) -> Iterator[WorkerProcess]:
+    """Write the configuration of a worker into a directory that goes with the context.
+
+    ``insecure`` allows links in clear to other machines, as ``DRIFTSTREAM_INSECURE`` does.
+    """
+    allowed = LINKS if insecure else links_of(INSECURE, os.environ.get(INSECURE, ""))
     process = Process("demo", None)
     process.open()
     try:
         config = process.directory / "driftstream.yaml"
-        values = configuration(broker, redis, metrics_port=metrics_port)
+        values = configuration(broker, redis, metrics_port=metrics_port) | {
+            "security": {"insecure": list(allowed)}
+        }
         config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
         yield WorkerProcess(process, load_settings(config, environ={}), config)
     finally:

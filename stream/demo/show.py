@@ -45,6 +45,7 @@ class Choices:
     redis_url: str | None = None
     keep: bool = False
     metrics_port: int = 0
+    insecure: bool = False
 
 
 @dataclass
@@ -159,7 +160,9 @@ def _set_up(choices: Choices, screen: Screen, stack: ExitStack) -> tuple[Broker,
     """Start the services, or look at the user's; install a worker for them and create its topics."""
     broker = stack.enter_context(open_broker(choices.broker, screen.say))
     redis = stack.enter_context(open_redis(choices.redis_url, screen.say))
-    worker = stack.enter_context(installed(broker, redis, metrics_port=choices.metrics_port))
+    worker = stack.enter_context(
+        installed(broker, redis, metrics_port=choices.metrics_port, insecure=choices.insecure)
+    )
     if redis.foreign:
         require_redis(worker.settings).close()
     broker.create_topics(worker.settings)

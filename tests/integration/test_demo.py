@@ -164,3 +164,15 @@ def test_a_broker_that_is_not_there_is_one_line(redis_binary: str, start: Start,
     (line,) = [line for line in err.splitlines() if line.startswith("driftstream: error:")]
     assert "Kafka at 127.0.0.1:1 cannot be used: Connection refused" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redis_in_clear_elsewhere_is_refused_unless_it_is_said_to_be_fine(
+    start: Start, tmp_path: Path
+) -> None:
+    for options, code, said in (((), 2, "is in clear"), (("--insecure",), 3, "Connection refused")):
+        process = start("--broker", "mock", "--redis", "redis://0.0.0.0:1/0", *options)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        (line,) = [line for line in err.splitlines() if line.startswith("driftstream: error:")]
+        assert said in line
+    assert list(tmp_path.iterdir()) == []
