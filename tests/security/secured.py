@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +122,8 @@ class Secured:
 
 
 @contextmanager
-def secured(directory: Path) -> Iterator[Secured]:
-    """Start everything, and end it with the context."""
+def secured(directory: Path, properties: Mapping[str, str] | None = None) -> Iterator[Secured]:
+    """Start everything, and end it with the context; ``properties`` are the broker's, over ours."""
     authority, others = Authority.made(directory, "ca"), Authority.made(directory, "other-ca")
     server = authority.issue("server", "localhost")
     secrets = {name: password() for name in ("driftstream", "serving", "deployer", "token", "redis")}
@@ -141,7 +141,7 @@ def secured(directory: Path) -> Iterator[Secured]:
         _Kafka.allowed = jwks.as_uri()
         kafka = _Kafka(
             listeners=["SASL_SSL", "SSL"],
-            properties=_kafka_properties(authority, server, jwks),
+            properties={**_kafka_properties(authority, server, jwks), **(properties or {})},
             format_options=users,
         )
         stack.enter_context(kafka)
