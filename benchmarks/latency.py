@@ -159,7 +159,9 @@ def _steady(
     Returns the end of the first of them, and what each worker used meanwhile.
     """
     expected = plan.models * WINDOWS_BEFORE
-    _until(lambda: len(metrics.records) >= expected, START_PATIENCE_S, workers, "first windows")
+    usual_ms = WINDOWS_BEFORE * plan.slide_ms + plan.grace_ms + plan.out_of_orderness_ms
+    patience_s = START_PATIENCE_S + usual_ms / 1000
+    _until(lambda: len(metrics.records) >= expected, patience_s, workers, "first windows")
     wait_ms = plan.grace_of(plan.models - 1) + plan.out_of_orderness_ms
     first_ms = (time.time_ns() // 1_000_000 // plan.slide_ms + 1) * plan.slide_ms
     last_ms = first_ms + (plan.windows - 1) * plan.slide_ms + wait_ms
