@@ -35,8 +35,8 @@ class GrowingCounts(Protocol):
         """Add ``other``. Raises :class:`MismatchError` when the shapes differ."""
         ...
 
-    def to_bytes(self) -> bytes:
-        """Return the bytes of :meth:`~detectors.counts.Counts.to_bytes`."""
+    def framed(self, start: bytes, head: bytes) -> bytes:
+        """Return ``start``, u32 length and CRC-32 of the rest, then ``head`` and the bytes of the counts."""
         ...
 
 
@@ -88,12 +88,12 @@ class CompactCounts:
                 " they, or their moments, belong to another reference"
             ) from exc
 
-    def to_bytes(self) -> bytes:
+    def packed(self) -> bytes:
         """Return the bytes of :meth:`~detectors.counts.Counts.to_bytes`."""
         return self.held.packed()
 
     def framed(self, start: bytes, head: bytes) -> bytes:
-        """Return ``start``, u32 length and CRC-32 of what follows, ``head`` and :meth:`to_bytes`."""
+        """Return ``start``, u32 length and CRC-32 of what follows, ``head`` and :meth:`packed`."""
         return self.held.framed(start, head)
 
     def __eq__(self, other: object) -> bool:

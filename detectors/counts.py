@@ -6,6 +6,7 @@ Bytes: version 1 holds cells; version 2 has the moments of pairs after them.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from detectors.framing import frame, unframe
 _MAGIC = b"DSCT"
 _CELLS_ONLY, _WITH_MOMENTS = 1, 2
 _SHAPE = struct.Struct("<QIIB")  # rows, columns, cells, bytes of one count
+_CHECKED = struct.Struct("<II")
 _PAIRS = struct.Struct("<IB")  # pairs, bytes of one moment
 _MAX_CELLS = 1 << 26
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
@@ -132,6 +134,11 @@ class Counts:
         """Return checked bytes; numbers take 1, 2, 4 or 8 bytes each, whichever the largest fits into."""
         packed = compiled_bytes(self.n, self.cells, self.moments)
         return self._packed() if packed is None else packed
+
+    def framed(self, start: bytes, head: bytes) -> bytes:
+        """Return ``start``, u32 length and CRC-32 of what follows, ``head`` and :meth:`to_bytes`."""
+        payload = head + self.to_bytes()
+        return start + _CHECKED.pack(len(payload), zlib.crc32(payload)) + payload
 
     def _packed(self) -> bytes:
         width = next(size for size in _WIDTHS if self.n < 1 << (8 * size - (size == 8)))

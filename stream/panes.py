@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from detectors import CompactCounts, CorruptBytes, Counts, GrowingCounts, NewerBytes
+from detectors import CorruptBytes, Counts, GrowingCounts, NewerBytes
 from stream.errors import CorruptState, NewerState
 from stream.keys import PaneKey
 from stream.outcomes.join_rows import JoinRows
-from stream.packing import Kind, head_of, pack, unpack
+from stream.packing import Kind, head_of, unpack
 
 _SPAN = struct.Struct("<qq")
 _HEAD = head_of(Kind.PANE)
@@ -42,10 +42,7 @@ class Pane:
 
     def to_bytes(self) -> bytes:
         """Packed form, exact."""
-        span = _SPAN.pack(self.min_ts_ms, self.max_ts_ms)
-        if isinstance(self.counts, CompactCounts):
-            return self.counts.framed(_HEAD, span)
-        return pack(Kind.PANE, span + self.counts.to_bytes())
+        return self.counts.framed(_HEAD, _SPAN.pack(self.min_ts_ms, self.max_ts_ms))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Pane:

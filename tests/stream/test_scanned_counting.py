@@ -83,4 +83,5 @@ def test_counts_meet_those_of_a_commit(references):
     assert held == stored
     held.merge(stored)
     stored.merge(stored)
-    assert (held.n, held.to_bytes()) == (600, stored.to_bytes())
+    assert (held.n, held.packed()) == (600, stored.to_bytes())
+    assert held.framed(b"start", b"head") == stored.framed(b"start", b"head")
