@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import redis
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.alerts import AlertRoute, data_loss
 from stream.crash_points import reached
@@ -23,6 +23,7 @@ WATERMARK_TIMEOUT_S = 10.0
 CLAIM_BUDGET_S = 30.0
 CONTEST_S = 5.0  # a straggler hears that it has lost its partitions at its next poll
 RETRY_S = 0.5
+UNKNOWN = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
 
 Key = tuple[str, int]
 T = TypeVar("T")
@@ -197,12 +198,24 @@ class Assignment:
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         at = TopicPartition(topic, partition)
         try:
-            bounds = self._consumer.get_watermark_offsets(at, timeout=WATERMARK_TIMEOUT_S)
+            bounds = self._watermarks(at)
         except KafkaException as exc:
             raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: {exc}") from exc
         if bounds is None or OFFSET_INVALID in bounds:
             raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: is its leader up?")
         return bounds
+
+    def _watermarks(self, at: TopicPartition) -> tuple[int, int] | None:
+        """First offset and end. A partition that the group already knows of may be news to the client."""
+        deadline = time.monotonic() + WATERMARK_TIMEOUT_S
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(at, timeout=WATERMARK_TIMEOUT_S)
+            except KafkaException as exc:
+                if exc.args[0].code() not in UNKNOWN or time.monotonic() > deadline:
+                    raise
+                log.warning('partition is not known yet partition="%s[%s]"', at.topic, at.partition)
+                time.sleep(RETRY_S)
 
     def _declare(self, topic: str) -> None:
         """Tell the evaluators the number of partitions; asked anew each time, since topics grow.

@@ -60,7 +60,9 @@ def build(
     of the configuration. The rules of privacy.fields in --config hold for rows of a file too.
     """
     from stream.cli.reference_files import as_text, write_whole
+    from stream.cli.reference_stream import build_from_kafka, span_of
     from stream.errors import ConfigError
+    from stream.rows import column_names
     from stream.settings.configuration import load_settings
 
     span = {"--from": start, "--to": end, "--last": last}
@@ -72,8 +74,10 @@ def build(
     }  # fmt: skip
     if from_kafka:
         _refuse(of_files, "is of --input, not of --from-kafka")
+        wanted = span_of(start, end, last)
         settings = load_settings(config, insecure=insecure)
-        reference = _from_kafka(settings, (model, model_version), (start, end, last), categorical)
+        codes = column_names(categorical) or []
+        reference = build_from_kafka(settings, model, model_version, wanted, categorical=codes)
     elif input_ is None or model_version is None:
         missing = "--input" if input_ is None else "--model-version"
         raise ConfigError(f"{missing} is missing: give it, or --from-kafka to take events of the stream")
@@ -102,19 +106,6 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
     given = next((name for name, value in options.items() if value is not None), None)
     if given is not None:
         raise ConfigError(f"{given} {reason}: leave one of them out")
-
-
-def _from_kafka(
-    settings: Settings,
-    names: tuple[str, str | None],
-    span: tuple[str | None, str | None, str | None],
-    categorical: str | None,
-) -> Reference:
-    from stream.cli.reference_stream import build_from_kafka, span_of
-    from stream.rows import column_names
-
-    wanted, codes = span_of(*span), column_names(categorical) or []
-    return build_from_kafka(settings, *names, wanted, categorical=codes)
 
 
 def _from_file(

@@ -15,7 +15,7 @@ from stream.embedded import EmbeddedKafka, EmbeddedRedis
 from tests.integration.pipeline import Pipeline, synthetic_reference
 
 pytestmark = pytest.mark.services
-PATIENCE_S = 15.0
+PATIENCE_S = 45.0
 
 
 @pytest.fixture
