@@ -20,7 +20,7 @@ from stream.redis_file import RedisFile
 
 log = logging.getLogger(__name__)
 TTL_MS = 15_000
-REFRESH_S = 5.0
+REFRESH_S, SOON_S = 5.0, 0.5
 REFRESHES_PER_WATCH = 6
 
 
@@ -69,15 +69,17 @@ class Presence:
 
     def _refresh(self) -> None:
         for turn in count():
+            wait_s = REFRESH_S
             try:
                 with self._client.pipeline() as pipe:
                     pipe.hset(self._key, mapping=self._about)
                     pipe.pexpire(self._key, TTL_MS)
                     pipe.execute()
-                self._file.look()
+                if not self._file.look():
+                    wait_s = SOON_S
                 if turn % REFRESHES_PER_WATCH == 0:
                     self._watch(self._client)
             except redis.RedisError as exc:
                 log.debug('entry not refreshed key="%s" reason="%s"', self._key, exc)
-            if self._ended.wait(REFRESH_S):
+            if self._ended.wait(wait_s):
                 return

@@ -30,10 +30,11 @@ class RedisFile:
         self._whole: str | None = None
         self._asked: str | None = None
 
-    def look(self) -> None:
+    def look(self) -> bool:
         """Ask for a new file when this start of Redis has not been seen; note when it has been written.
 
-        To be called every few seconds. Without the right to ask, it says so once and leaves it.
+        To be called every few seconds, and soon again while it returns False: the file is being written.
+        Without the right to ask, it says so once and leaves it.
 
         Raises
         ------
@@ -41,9 +42,9 @@ class RedisFile:
             Redis does not answer.
         """
         if self._whole == "":
-            return
+            return True
         try:
-            self._look()
+            return self._look()
         except NoPermissionError as exc:
             self._whole = ""
             log.warning(
@@ -51,11 +52,12 @@ class RedisFile:
                 'grant +info +bgrewriteaof reason="%s"',
                 exc,
             )
+            return True
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
         run_id = str(self._client.info("server")["run_id"])
         if run_id == self._whole:
-            return
+            return True
         noted = self._client.hget(self._key, "run_id")
         file = self._client.info("persistence")
         if not file["aof_enabled"] or noted == run_id.encode():
@@ -64,6 +66,7 @@ class RedisFile:
             self._ask(run_id)
         elif not file["aof_rewrite_in_progress"] and not file["aof_rewrite_scheduled"]:
             self._written(run_id, status=file["aof_last_bgrewrite_status"])
+        return self._whole == run_id
 
     def _ask(self, run_id: str) -> None:
         log.info('Redis has started, its append-only file is written anew run_id="%s"', run_id)

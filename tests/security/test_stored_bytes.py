@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import detectors.compiled_bytes
+import detectors.counts
+import detectors.counts
 import detectors.framing
 import stream.packing
 from detectors import (
@@ -57,6 +59,7 @@ def any_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
     zero = types.SimpleNamespace(crc32=lambda _: 0)
     assert zlib.crc32(b"x")
     monkeypatch.setattr(detectors.framing, "zlib", zero)
+    monkeypatch.setattr(detectors.counts, "zlib", zero)
     monkeypatch.setattr(stream.packing, "zlib", zero)
     monkeypatch.setattr(detectors.compiled_bytes, "IS_INSTALLED", False)
 
