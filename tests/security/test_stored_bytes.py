@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 import detectors.compiled_bytes
 import detectors.counts
-import detectors.counts
 import detectors.framing
 import stream.packing
 from detectors import (
