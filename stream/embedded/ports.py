@@ -13,6 +13,7 @@ LOOPBACK = "127.0.0.1"
 _LOWEST = 20_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 200
+_GIVEN: set[int] = set()
 
 
 def free_port() -> int:
@@ -20,12 +21,14 @@ def free_port() -> int:
 
     A service that restarts on its port must find it free. In the outgoing range a client that reconnects
     while the service is down can be given that very port, and even connect to itself.
-    Another process may take the port before it is used: whoever binds it must be ready to ask again.
+    Another process may take the port before it is used: whoever binds it must be ready to ask again. This one
+    is given each port once: a service may bind several, or be down when the next one asks.
     """
     choice = random.SystemRandom()
     for _ in range(_TRIES):
         port = choice.randrange(_LOWEST, _outgoing_from())
-        if _is_free(port):
+        if port not in _GIVEN and _is_free(port):
+            _GIVEN.add(port)
             return port
     raise DependencyError(
         f"no free port on {LOOPBACK} after {_TRIES} tries: end what holds them (see ss -ltn)"
