@@ -113,9 +113,11 @@ def percentiles(
     ``ends`` of the windows and ``graces`` of the models are in ms.
     """
     told: dict[str, list[float]] = {"record": [], "alert": []}
+    slides: list[dict[str, float]] = []
     missing = 0
-    for model, grace_ms in graces.items():
-        for end_ms in ends:
+    for end_ms in ends:
+        before = len(told["record"])
+        for model, grace_ms in graces.items():
             closed_ms = load.closed_at(end_ms + grace_ms, out_of_orderness_ms)
             at = found.records.get((model, end_ms))
             if at is None or closed_ms is None:
@@ -125,7 +127,8 @@ def percentiles(
             alerted = found.alerts.get((model, rfc3339(end_ms)))
             if alerted is not None:
                 told["alert"].append(alerted * 1000 - closed_ms)
-    return {"missing": missing, **{name: _summary(each) for name, each in told.items()}}
+        slides.append(_summary(told["record"][before:]))
+    return {"missing": missing, "slides": slides, **{name: _summary(each) for name, each in told.items()}}
 
 
 def _summary(latencies_ms: Sequence[float]) -> dict[str, float]:
@@ -146,6 +149,9 @@ def print_tables(report: Mapping[str, Any]) -> None:
     shown = table("readable on Kafka after the window closed", "n", "p50 ms", "p99 ms", "max ms")
     for name in ("alert", "record"):
         row = report["windows"][name]
+        shown.add_row(name, *(str(row.get(key, "-")) for key in ("n", "p50_ms", "p99_ms", "max_ms")))
+    for number, row in enumerate(report["windows"]["slides"], 1):
+        name = f"record, slide {number}"
         shown.add_row(name, *(str(row.get(key, "-")) for key in ("n", "p50_ms", "p99_ms", "max_ms")))
     console.print(shown)
     plan = report["plan"]

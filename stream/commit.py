@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from stream.closes import Closes
 from stream.counting import Delta
 from stream.crash_points import reached
 from stream.dead_letter_queue import DeadLetterQueue
@@ -23,8 +24,6 @@ from stream.windows import WindowSpec
 log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 10.0
 CLOSING_FLUSH_MS = 50
-MOST_CLOSES = 16
-"""Different times of closing that are looked for; others wait for the next commit."""
 
 
 class Committer:
@@ -56,8 +55,8 @@ class Committer:
         self._sink = sink
         self._metrics = metrics
         self._windows = windows
-        self._closes = sorted({(spec.slide_ms, spec.grace_ms) for spec in windows.values()})[:MOST_CLOSES]
-        self._is_closing = False
+        self._closes = Closes(windows.values())
+        self._is_closing = self._is_near = False
         self._panes_topic = panes_topic
         self._panes_partitions = panes_partitions
         self._dead = DeadLetterQueue(sink)
@@ -83,19 +82,16 @@ class Committer:
         if delta.max_ts_ms is not None:
             before_ms = intake.watermark_ms
             intake.advance(delta.max_ts_ms - out_of_orderness_ms)
-            self._is_closing |= self._closes_between(before_ms, intake.watermark_ms)
+            self._is_closing |= self._closes.between(before_ms, intake.watermark_ms)
+            self._is_near |= self._closes.are_near(intake.watermark_ms)
 
     def flush_by(self, next_ms: int, last_ms: int) -> int:
-        """When to commit: at ``next_ms``, or soon after the last commit where windows close by this one."""
-        return min(next_ms, last_ms + CLOSING_FLUSH_MS) if self._is_closing else next_ms
+        """When to commit: at ``next_ms``, or soon after the last commit where windows close by this one.
 
-    def _closes_between(self, before_ms: int | None, now_ms: int | None) -> bool:
-        if before_ms is None or now_ms is None:
-            return False
-        return any(
-            (now_ms - grace_ms) // slide_ms > (before_ms - grace_ms) // slide_ms
-            for slide_ms, grace_ms in self._closes
-        )
+        Soon, too, while a close is near: what is left to commit at the close is little then, and nobody waits
+        for a commit of thousands of panes that has just begun.
+        """
+        return min(next_ms, last_ms + CLOSING_FLUSH_MS) if self._is_closing or self._is_near else next_ms
 
     def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
         """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.
@@ -110,7 +106,7 @@ class Committer:
             Redis does not answer. Whether it committed is found out by committing the same again; what it
             joined already changes nothing then.
         """
-        self._is_closing = False
+        self._is_closing = self._is_near = False
         by_topic: dict[str, list[OwnedPartition]] = defaultdict(list)
         for owned in partitions:
             by_topic[owned.topic].append(owned)

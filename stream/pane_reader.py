@@ -137,7 +137,7 @@ class PaneReader:
         for request in (request for requests in read for request in requests):
             keys = by_source[request.key.source]
             keys += [pane_key(request.plan, request.key, start) for start in request.heads]
-        heads = {source: map(_head, self._stored(source, keys)) for source, keys in by_source.items()}
+        heads = {source: map(_head, self._heads(source, keys)) for source, keys in by_source.items()}
 
         def is_same(request: PaneRequest) -> bool:
             now = [next(heads[request.key.source]) for _ in request.heads]
@@ -148,6 +148,9 @@ class PaneReader:
 
     def _stored(self, source: str, keys: Sequence[PaneKey]) -> list[list[bytes]]:
         return self._store.stored_panes(self._topics[source], self._partitions[source], keys)
+
+    def _heads(self, source: str, keys: Sequence[PaneKey]) -> list[list[bytes]]:
+        return self._store.pane_heads(self._topics[source], self._partitions[source], keys, _HEAD)
 
     def changed(self, source: str, pane: PaneKey) -> None:
         """Read this pane again when it is asked for."""

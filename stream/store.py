@@ -135,6 +135,11 @@ class ModelStore(Protocol):
     def stored_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> list[list[bytes]]:
         """Of each key the packed panes, one from each partition that has counted it."""
 
+    def pane_heads(
+        self, topic: str, partitions: int, keys: Sequence[PaneKey], size: int
+    ) -> list[list[bytes]]:
+        """:meth:`stored_panes`, but only the first ``size`` bytes of each."""
+
     def retire_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> None:
         """Take panes off the index and let them expire."""
 

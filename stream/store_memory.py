@@ -121,6 +121,12 @@ class MemoryStore:
         held = [self._at(topic, p).panes for p in range(partitions)]
         return [[panes[key] for panes in held if key in panes] for key in keys]
 
+    def pane_heads(
+        self, topic: str, partitions: int, keys: Sequence[PaneKey], size: int
+    ) -> list[list[bytes]]:
+        """See :class:`stream.store.ModelStore`."""
+        return [[part[:size] for part in parts] for parts in self.stored_panes(topic, partitions, keys)]
+
     def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
         """Each pane as counted from each partition that has it."""
         stored = self.stored_panes(topic, partitions, keys)

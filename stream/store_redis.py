@@ -26,6 +26,7 @@ CLAIM_FIELDS = ("offset", "watermark", "sequence", "gaps")
 CLAIM = (_LUA / "claim.lua").read_text()
 COMMIT = (_LUA / "commit.lua").read_text()
 DECIDE = (_LUA / "decide.lua").read_text()
+HEADS = (_LUA / "heads.lua").read_text()
 RETIRE = (_LUA / "retire.lua").read_text()
 RETIRED_TTL_MS = 10 * 60 * 1000
 BROUGHT_TTL_MS = 3_600_000
@@ -66,6 +67,7 @@ class RedisStore:
         self._claim = client.register_script(CLAIM)
         self._commit = client.register_script(COMMIT)
         self._decide = client.register_script(DECIDE)
+        self._heads = client.register_script(HEADS)
         self._retire = client.register_script(RETIRE)
 
     def _keys(self, topic: str, partition: int) -> PartitionKeys:
@@ -158,6 +160,20 @@ class RedisStore:
                 pipe.mget([stem + member for member in members])
             replies = cast("list[list[bytes | None]]", pipe.execute())
         return [[data for data in parts if data is not None] for parts in zip(*replies, strict=True)]
+
+    def pane_heads(
+        self, topic: str, partitions: int, keys: Sequence[PaneKey], size: int
+    ) -> list[list[bytes]]:
+        """See :class:`stream.store.ModelStore`: one script a partition."""
+        if not keys or not partitions:
+            return [[] for _ in keys]
+        members = [key.member().decode() for key in keys]
+        with self.client.pipeline(transaction=False) as pipe:
+            for partition in range(partitions):
+                stem = self._keys(topic, partition).pane_stem
+                self._heads(keys=[stem + member for member in members], args=[size], client=pipe)
+            replies = cast("list[list[bytes]]", pipe.execute())
+        return [[head for head in parts if head] for parts in zip(*replies, strict=True)]
 
     def read_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> dict[PaneKey, list[Pane]]:
         """Each pane as counted from each partition that has it; a damaged one counts as absent."""

@@ -128,6 +128,8 @@ def test_panes_of_all_partitions_are_read_and_retired(store: Store) -> None:
     read = store.read_panes(TOPIC, 3, [missing, KEY])
     assert read[missing] == []
     assert [each.counts.n for each in read[KEY]] == [10, 10]
+    whole = store.stored_panes(TOPIC, 3, [missing, KEY])
+    assert store.pane_heads(TOPIC, 3, [missing, KEY], 20) == [[], [part[:20] for part in whole[1]]]
     store.retire_panes(TOPIC, 3, [KEY])
     assert store.open_panes(TOPIC, 3) == []
 
