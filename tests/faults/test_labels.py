@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from detectors import Reference
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
 from stream.keys import ModelKeys
 from stream.outcomes.join import JoinCounts
@@ -24,7 +23,7 @@ from tests.faults.figures import Figures
 from tests.faults.nursery import ForkedWorker, Nursery
 from tests.faults.oracle import newest
 from tests.faults.scene import fresh_group
-from tests.integration.pipeline import Pipeline, eventually, values
+from tests.integration.pipeline import Pipeline, eventually, labelled_reference, values
 
 pytestmark = [pytest.mark.services, pytest.mark.faults]
 Table = Callable[[Figures], None]
@@ -114,17 +113,6 @@ class Labelled:
         return [("labels", number % PARTITIONS, event(number, ts_ms, label="yes")) for number in numbers]
 
 
-def reference() -> Reference:
-    rng = np.random.default_rng(7)
-    score = rng.uniform(size=4_000)
-    columns = {
-        "score": score,
-        "said": np.where(score > 0.5, "yes", "no").tolist(),
-        "y": np.where(rng.uniform(size=4_000) < score, "yes", "no").tolist(),
-    }
-    return Reference.build(columns, window_rows=200, label="y", prediction="said", model="m", version="v1")
-
-
 def joined(pipeline: Pipeline) -> JoinCounts:
     with Redis.from_url(pipeline.redis_url) as client:
         return RedisJoin(client, prefix=pipeline.prefix).join_counts("m")
@@ -175,7 +163,7 @@ def test_labels_at_the_wrong_time(
         tmp_path,
         kafka,
         own_redis.url,
-        references={"m": [reference()]},
+        references={"m": [labelled_reference()]},
         partitions=PARTITIONS,
         time={"out_of_orderness": "1s", "idle_after": "10m"},
         **settings,

@@ -58,6 +58,18 @@ def synthetic_reference(model: str = "m", version: str = "v1", *, seed: int = 7,
     return Reference.build(columns, window_rows=200, model=model, version=version, outputs=(), **more)
 
 
+def labelled_reference() -> Reference:
+    """A model that is scored and labelled, without features."""
+    rng = np.random.default_rng(7)
+    score = rng.uniform(size=4_000)
+    columns = {
+        "score": score,
+        "said": np.where(score > 0.5, "yes", "no").tolist(),
+        "y": np.where(rng.uniform(size=4_000) < score, "yes", "no").tolist(),
+    }
+    return Reference.build(columns, window_rows=200, label="y", prediction="said", model="m", version="v1")
+
+
 @dataclass
 class WorkerProcess(AbstractContextManager["WorkerProcess"]):
     """A ``driftstream worker`` of its own process group; killed at the end of the context."""

@@ -19,12 +19,11 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from detectors import Reference
 from stream.embedded import EmbeddedKafka
 from stream.outcomes.join import JoinCounts
 from stream.outcomes.join_redis import RedisJoin
 from stream.outcomes.panes import OutcomePane, merged
-from tests.integration.pipeline import Pipeline, eventually, send
+from tests.integration.pipeline import Pipeline, eventually, labelled_reference, send
 
 EVENTS, KILLS, PARTITIONS, WINDOW_MS = 60_000, 2, 8, 10_000
 STEP_MS = 2
@@ -85,18 +84,7 @@ def _event(i: int, ts_ms: int, **more: Any) -> bytes:
     return json.dumps({"prediction_id": str(i), "model": "m", "ts": ts_ms, **more}).encode()
 
 
-def _reference() -> Reference:
-    rng = np.random.default_rng(7)
-    score = rng.uniform(size=4_000)
-    columns = {
-        "score": score,
-        "said": np.where(score > 0.5, "yes", "no").tolist(),
-        "y": np.where(rng.uniform(size=4_000) < score, "yes", "no").tolist(),
-    }
-    return Reference.build(columns, window_rows=200, label="y", prediction="said", model="m", version="v1")
-
-
-REFERENCE = _reference()
+REFERENCE = labelled_reference()
 
 
 def joined(pipeline: Pipeline) -> JoinCounts:
