@@ -32,7 +32,7 @@ class Presence:
     about
         The fields of the entry.
     watch
-        Called with the client at once and every half minute; may raise ``redis.RedisError``.
+        Called with the client at once and about every half minute; may raise ``redis.RedisError``.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import cast
@@ -149,15 +149,20 @@ class RedisStore:
             replies = pipe.execute()
         return sorted({PaneKey.from_member(member) for members in replies for member in members})
 
+    def _pane_names(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> Iterator[list[str]]:
+        """Names of the panes in Redis, partition by partition."""
+        members = [key.member().decode() for key in keys]
+        for partition in range(partitions):
+            stem = self._keys(topic, partition).pane_stem
+            yield [stem + member for member in members]
+
     def stored_panes(self, topic: str, partitions: int, keys: Sequence[PaneKey]) -> list[list[bytes]]:
         """See :class:`stream.store.ModelStore`: one command a partition."""
         if not keys or not partitions:
             return [[] for _ in keys]
-        members = [key.member().decode() for key in keys]
         with self.client.pipeline(transaction=False) as pipe:
-            for partition in range(partitions):
-                stem = self._keys(topic, partition).pane_stem
-                pipe.mget([stem + member for member in members])
+            for names in self._pane_names(topic, partitions, keys):
+                pipe.mget(names)
             replies = cast("list[list[bytes | None]]", pipe.execute())
         return [[data for data in parts if data is not None] for parts in zip(*replies, strict=True)]
 
@@ -167,11 +172,9 @@ class RedisStore:
         """See :class:`stream.store.ModelStore`: one script a partition."""
         if not keys or not partitions:
             return [[] for _ in keys]
-        members = [key.member().decode() for key in keys]
         with self.client.pipeline(transaction=False) as pipe:
-            for partition in range(partitions):
-                stem = self._keys(topic, partition).pane_stem
-                self._heads(keys=[stem + member for member in members], args=[size], client=pipe)
+            for names in self._pane_names(topic, partitions, keys):
+                self._heads(keys=names, args=[size], client=pipe)
             replies = cast("list[list[bytes]]", pipe.execute())
         return [[head for head in parts if head] for parts in zip(*replies, strict=True)]
 

@@ -106,19 +106,7 @@ def test_damaged_panes_and_a_damaged_state(make_scene: MakeScene, table: Table) 
     for told in ("pane quarantined", "state quarantined, the monitor starts anew", "format 238"):
         assert told in worker.new_log
     assert worker.process.poll() is None
-    table(row(scene, f"19 damaged bytes ({lost} told)", lost=0, doubled=doubled))
-
-
-def row(scene: Scene, fault: str, *, lost: int, doubled: int) -> Figures:
-    return Figures(
-        fault=fault,
-        injections=scene.injections,
-        events=scene.traffic.events,
-        lost=lost,
-        doubled=doubled,
-        progress_s=scene.progress_s,
-        seed=scene.traffic.spec.seed,
-    )
+    table(scene.figures(f"19 damaged bytes ({lost} told)", lost=0, doubled=doubled))
 
 
 def test_a_later_release_was_here(make_scene: MakeScene, table: Table) -> None:
