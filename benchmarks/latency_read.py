@@ -54,7 +54,6 @@ class Reader:
                 **self.client,
                 "group.id": "driftstream-bench",
                 "enable.auto.commit": False,
-                "fetch.wait.max.ms": 10,
             }
         )
         consumer.assign(

@@ -44,9 +44,7 @@ class PacedLoad:
         self.stream = stream
         self.times: list[list[int]] = [[] for _ in range(stream.partitions)]
         self.failed = 0
-        self._producer = Producer(
-            {**client, "linger.ms": 0, "acks": "1", "queue.buffering.max.messages": 500_000}
-        )
+        self._producer = Producer({**client, "acks": "1", "queue.buffering.max.messages": 500_000})
         self._usual = _templates(scale=1.0)
         self._drifted = _templates(scale=SCALE)
         self._stopping = threading.Event()

@@ -17,24 +17,33 @@ from collections.abc import Mapping
 from stream.held_model import HeldModel
 from stream.turn import Turn
 from stream.watermarks import GlobalWatermark
+from stream.windows import WindowSpec
 
 MOST_WASTED = 6
+LEAD_MS, LEAD_MS_A_MODEL = 2_000, 40
+"""How long before a close an evaluator begins at the latest, and how much sooner for each model it has."""
 
 
-def lead_ms(held: HeldModel, out_of_orderness_ms: int) -> int:
-    """How long before their close windows of a model are evaluated."""
-    windows = held.plan.windows
-    return min(windows.grace_ms + out_of_orderness_ms, windows.slide_ms) // 2
+def lead_ms(windows: WindowSpec, *, out_of_orderness_ms: int, models: int) -> int:
+    """How long before their close windows are evaluated by an evaluator of so many ``models``.
+
+    >>> shipped = WindowSpec(size_ms=300_000, slide_ms=60_000, grace_ms=30_000)
+    >>> [lead_ms(shipped, out_of_orderness_ms=5_000, models=models) for models in (1, 100, 1_000)]
+    [2040, 6000, 30000]
+    """
+    longest = max(windows.grace_ms, (windows.grace_ms + out_of_orderness_ms) // 2)
+    return min(longest, windows.slide_ms // 2, LEAD_MS + LEAD_MS_A_MODEL * models)
 
 
 def soon(
-    held: HeldModel, watermarks: Mapping[str, GlobalWatermark], *, out_of_orderness_ms: int
+    held: HeldModel, watermarks: Mapping[str, GlobalWatermark], *, out_of_orderness_ms: int, models: int
 ) -> Turn | None:
     """The windows of one source to evaluate ahead now; None when there are none.
 
     A model whose panes changed after all is left out of every second slide, then of three in four, and so on.
+    ``models`` is how many the evaluator has.
     """
-    lead = lead_ms(held, out_of_orderness_ms)
+    lead = lead_ms(held.plan.windows, out_of_orderness_ms=out_of_orderness_ms, models=models)
     if not lead or held.ahead is not None or any(held.restate.values()):
         return None
     turn = Turn(held)

@@ -150,6 +150,10 @@ class Committer:
             reached("notices.before")
             self._landed(owned, commits[owned.partition])
             reached("notices.after")
+        active = [each for each in members if outcomes[each.partition] is None and each.wants_passed]
+        passed_ms = self._store.passed_ms(topic) if active else None
+        for owned in active:
+            owned.knows_passed(passed_ms)
         return refused
 
     def _landed(self, owned: OwnedPartition, commit: PartitionCommit) -> None:

@@ -13,7 +13,7 @@ from stream.watermarks import GlobalWatermark
 WINDOWS_PER_TURN = 64
 WINDOWS_PER_LOOK = 1_024
 TURNS_TO_FOLD = 16
-MS_PER_LABELLED = 10
+MS_PER_LABELLED = 30
 NEVER_MS = 1 << 62
 
 

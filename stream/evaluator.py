@@ -33,9 +33,10 @@ from stream.model_commits import ModelCommits
 from stream.pane_reader import PaneReader
 from stream.series import INFERENCE, LABELS, ModelPlan, SeriesKey
 from stream.sinks import Sink
+from stream.source_watermarks import SourceWatermarks
 from stream.store import ModelStore
 from stream.turn import Turn, batched, grouped
-from stream.watermarks import GlobalWatermark, WatermarkTracker, slower
+from stream.watermarks import GlobalWatermark, slower
 
 log = logging.getLogger(__name__)
 WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
@@ -99,11 +100,10 @@ class Evaluator:
             spec.metrics_topic, spec.alerts, store=store, sink=sink, metrics=metrics, clock=clock
         )
         self._held: dict[str, HeldModel] = {}
-        self._seen: Mapping[str, GlobalWatermark] = {}
-        self._moved_ms = self._looked_ms = self._retired_ms = 0
+        self._looked_ms = self._retired_ms = 0
         self._replacement: Mapping[str, ModelPlan] | None = None
-        self._trackers = {source: WatermarkTracker() for source in spec.sources}
         self._panes = PaneReader(store, spec.sources)
+        self._clocks = SourceWatermarks(store, self._panes, spec.sources, clock=clock)
         self._labels = LabelReads(store.joins)
 
     # ---- ownership
@@ -135,8 +135,7 @@ class Evaluator:
         """Drop everything held: the store did not answer, and what it committed must be read again."""
         self._held.clear()
         self._panes.forget()
-        self._trackers = {source: WatermarkTracker() for source in self.spec.sources}
-        self._seen = {}
+        self._clocks.forget()
 
     def _load(self, models: Sequence[str]) -> None:
         """Read what is stored of models, and open the windows that a former owner had not evaluated yet."""
@@ -202,17 +201,22 @@ class Evaluator:
 
     def _until_close(self) -> int:
         """By how many ms a watermark has to move until a window closes, while events move it."""
-        is_moving = self._clock.monotonic_ms() - self._moved_ms < STILL_MS
-        return until_close(self._held.values(), self._seen) if is_moving and self._seen else NEVER_MS
+        seen = self._clocks.seen
+        is_moving = self._clock.monotonic_ms() - self._clocks.moved_ms < STILL_MS
+        return until_close(self._held.values(), seen) if is_moving and seen else NEVER_MS
 
     def look_ahead(self) -> int:
-        """Evaluate some of the windows that close soon (:mod:`stream.ahead`), while none is due; how many."""
-        wait_ms = self.spec.out_of_orderness_ms
-        turns = (soon(held, self._seen, out_of_orderness_ms=wait_ms) for held in self._held.values())
-        group = list(islice((turn for turn in turns if turn is not None), MODELS_AHEAD))
+        """Evaluate some of the windows that close soon (:mod:`stream.ahead`), while none is due; how many.
+
+        One at a time when a close is near, so that it does not wait for this.
+        """
+        wait_ms, models, seen = self.spec.out_of_orderness_ms, len(self._held), self._clocks.seen
+        turns = (soon(held, seen, out_of_orderness_ms=wait_ms, models=models) for held in self._held.values())
+        limit = MODELS_AHEAD if self._until_close() > CLOSING_MS else 1
+        group = list(islice((turn for turn in turns if turn is not None), limit))
         try:
             with self._labels.of_windows(group, None):
-                self._evaluate(group, self._seen, dict.fromkeys(self._seen, BY_EVENTS_MS))
+                self._evaluate(group, seen, dict.fromkeys(seen, BY_EVENTS_MS))
             self._commits.prepare(group)
         except Exception:
             self._held.clear()
@@ -222,20 +226,13 @@ class Evaluator:
         return len(group)
 
     def _watermarks(self) -> Mapping[str, GlobalWatermark]:
-        clocks = {source: self._panes.clocks(source) for source in self.spec.sources}
-        if any(self._trackers[source].went_back(clocks[source]) for source in clocks):
+        if not self._clocks.look():
             log.warning("the store has lost commits, every model is read again")
             models = list(self._held)
             self.forget()
             self.own(models)
-        monotonic_ms, now_ms = self._clock.monotonic_ms(), self._clock.now_ms()
-        seen = {
-            source: self._trackers[source].observe(each, monotonic_ms=monotonic_ms, now_ms=now_ms)
-            for source, each in clocks.items()
-        }
-        if seen != self._seen:
-            self._seen, self._moved_ms = seen, monotonic_ms
-        return seen
+            self._clocks.look()
+        return self._clocks.seen
 
     def _commit_ahead(self, now: Mapping[str, GlobalWatermark]) -> int:
         """Commit the windows evaluated ahead that have closed; how many. Those that changed are let go of."""

@@ -30,8 +30,9 @@ class OwnedPartition:
 
     ``position`` is the offset after the last record counted, ``committed`` the one Redis holds (None = none
     yet), ``generation`` the hand-over that made it ours. ``passed_ms`` is how far the global watermark may
-    have gone before our records held it back again (None = nothing counted yet). ``gaps`` are records that
-    retention took before anybody counted them, and, of no record, spans whose stored counts were damaged.
+    have gone before our records held it back again (None = nothing counted yet), ``is_passed_known`` whether
+    the store has told it: until then it is as late as an event can be. ``gaps`` are records that retention
+    took before anybody counted them, and, of no record, spans whose stored counts were damaged.
     """
 
     topic: str
@@ -48,6 +49,7 @@ class OwnedPartition:
     quiet_since_ms: int = 0
     generation: int = 0
     passed_ms: int | None = None
+    is_passed_known: bool = False
     gaps: list[Gap] = field(default_factory=list)
     gaps_changed: bool = False
 
@@ -73,9 +75,19 @@ class OwnedPartition:
         without this partition.
         """
         if self.passed_ms is None or self.idle_beat > 0:
-            self.passed_ms = newest_ms
+            self.passed_ms, self.is_passed_known = newest_ms, False
         self.idle_beat = 0
         self.quiet_since_ms = monotonic_ms
+
+    @property
+    def wants_passed(self) -> bool:
+        """Whether to ask how far the global watermark has gone: a commit holds it back from now on."""
+        return self.passed_ms is not None and not self.is_passed_known and self.idle_beat == 0
+
+    def knows_passed(self, passed_ms: int | None) -> None:
+        """Take what the store has told since our last commit: no more is closed. None = it knows nothing."""
+        if passed_ms is not None:
+            self.passed_ms, self.is_passed_known = passed_ms, True
 
     @property
     def after_gap(self) -> bool:

@@ -115,6 +115,12 @@ class PartitionStore(Protocol):
     def undelivered(self, topic: str, partition: int) -> list[Sequenced]:
         """Messages of the partition's outbox, in order."""
 
+    def passed_ms(self, topic: str) -> int | None:
+        """By which watermark windows of the topic may be closed at most; None = nothing is known.
+
+        A partition whose last commit said that it is active holds every later watermark back.
+        """
+
 
 class ModelStore(Protocol):
     """What evaluate needs."""
@@ -128,6 +134,9 @@ class ModelStore(Protocol):
 
     def clocks(self, topic: str, partitions: int) -> dict[int, PartitionClock]:
         """Clocks of all partitions; one that was never owned has no watermark and is not idle."""
+
+    def tell_passed(self, topic: str, ms: int) -> None:
+        """Tell ingest that windows up to ``ms`` may be closed, though no event has carried a watermark."""
 
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """Every pane not retired yet."""

@@ -13,7 +13,7 @@ from stream.messages import Message
 from stream.outcomes.join_memory import MemoryJoin
 from stream.panes import Pane
 from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
-from stream.watermarks import PartitionClock
+from stream.watermarks import PartitionClock, max_known
 
 
 @dataclass
@@ -46,6 +46,7 @@ class MemoryStore:
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._models: dict[str, _Model] = {}
         self._topics: dict[str, int] = {}
+        self._passed_ms: dict[str, int] = {}
 
     def _at(self, topic: str, partition: int) -> _Partition:
         return self._partitions.setdefault((topic, partition), _Partition())
@@ -101,6 +102,11 @@ class MemoryStore:
         """See :class:`stream.store.PartitionStore`."""
         return sorted(self._at(topic, partition).outbox.items())
 
+    def passed_ms(self, topic: str) -> int | None:
+        """See :class:`stream.store.PartitionStore`."""
+        clocks = self.clocks(topic, self._topics.get(topic, 0)).values()
+        return max_known([self._passed_ms.get(topic), *(clock.watermark_ms for clock in clocks)])
+
     # ---- evaluate
 
     def partitions(self, topic: str) -> int | None:
@@ -111,6 +117,10 @@ class MemoryStore:
         """See :class:`stream.store.ModelStore`."""
         held = {p: self._at(topic, p) for p in range(partitions)}
         return {p: PartitionClock(at.watermark_ms, at.idle_beat, at.gaps) for p, at in held.items()}
+
+    def tell_passed(self, topic: str, ms: int) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        self._passed_ms[topic] = max(ms, self._passed_ms.get(topic, ms))
 
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """See :class:`stream.store.ModelStore`."""

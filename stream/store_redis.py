@@ -19,7 +19,7 @@ from stream.panes import Pane
 from stream.quarantine import quarantined
 from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
 from stream.store_calls import brought_state, commit_call, decide_call, decision, refusal
-from stream.watermarks import PartitionClock
+from stream.watermarks import PartitionClock, max_known
 
 _LUA = files("stream") / "lua"
 CLAIM_FIELDS = ("offset", "watermark", "sequence", "gaps")
@@ -27,6 +27,7 @@ CLAIM = (_LUA / "claim.lua").read_text()
 COMMIT = (_LUA / "commit.lua").read_text()
 DECIDE = (_LUA / "decide.lua").read_text()
 HEADS = (_LUA / "heads.lua").read_text()
+PASSED = (_LUA / "passed.lua").read_text()
 RETIRE = (_LUA / "retire.lua").read_text()
 RETIRED_TTL_MS = 10 * 60 * 1000
 BROUGHT_TTL_MS = 3_600_000
@@ -68,6 +69,7 @@ class RedisStore:
         self._commit = client.register_script(COMMIT)
         self._decide = client.register_script(DECIDE)
         self._heads = client.register_script(HEADS)
+        self._passed = client.register_script(PASSED)
         self._retire = client.register_script(RETIRE)
 
     def _keys(self, topic: str, partition: int) -> PartitionKeys:
@@ -115,6 +117,13 @@ class RedisStore:
         stored = cast("list[tuple[bytes, float]]", self.client.zrange(key, 0, -1, withscores=True))
         return self._messages(key, stored)
 
+    def passed_ms(self, topic: str) -> int | None:
+        """See :class:`stream.store.PartitionStore`."""
+        names = topic_key(self.prefix, topic)
+        partitions, told = cast("list[bytes | None]", self.client.hmget(names, "partitions", "passed"))
+        clocks = self.clocks(topic, _int(partitions) or 0).values()
+        return max_known([_int(told), *(clock.watermark_ms for clock in clocks)])
+
     def _messages(self, owner: str, stored: Sequence[tuple[bytes, float]]) -> list[Sequenced]:
         messages: list[Sequenced] = []
         for data, score in stored:
@@ -140,6 +149,10 @@ class RedisStore:
             p: PartitionClock(_int(wm), _int(idle) or 0, from_text(gaps))
             for p, (wm, idle, gaps) in enumerate(replies)
         }
+
+    def tell_passed(self, topic: str, ms: int) -> None:
+        """See :class:`stream.store.ModelStore`."""
+        self._passed(keys=[topic_key(self.prefix, topic)], args=[ms])
 
     def open_panes(self, topic: str, partitions: int) -> list[PaneKey]:
         """See :class:`stream.store.ModelStore`."""

@@ -12,7 +12,7 @@ idle, after the others had gone by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stream.gaps import Gap
@@ -36,6 +36,11 @@ class GlobalWatermark:
     ms: int | None
     data_ms: int | None
 
+    @property
+    def is_by_quiet(self) -> bool:
+        """Whether it has gone on by the wall clock, since every partition is idle."""
+        return self.ms is not None and (self.data_ms is None or self.ms > self.data_ms)
+
 
 def slower(one: GlobalWatermark, other: GlobalWatermark) -> GlobalWatermark:
     """How far two sources have come together: labels can be ahead of the predictions that they are about."""
@@ -44,6 +49,11 @@ def slower(one: GlobalWatermark, other: GlobalWatermark) -> GlobalWatermark:
         return None if a is None or b is None else min(a, b)
 
     return GlobalWatermark(least(one.ms, other.ms), least(one.data_ms, other.data_ms))
+
+
+def max_known(watermarks_ms: Iterable[int | None]) -> int | None:
+    """The greatest of the watermarks that are known; None where none is."""
+    return max((ms for ms in watermarks_ms if ms is not None), default=None)
 
 
 @dataclass
@@ -110,8 +120,7 @@ class WatermarkTracker:
                 self._advance(settled)
             return GlobalWatermark(self._ms, self._ms)
         self._flushed_ms = settled if settled is not None else self._flushed_ms
-        reached = [ms for ms in (self._ms, self._flushed_ms) if ms is not None]
-        return GlobalWatermark(max(reached, default=None), self._ms)
+        return GlobalWatermark(max_known((self._ms, self._flushed_ms)), self._ms)
 
     def _is_idle(self, partition: int, clock: PartitionClock, monotonic_ms: int) -> bool:
         if clock.idle_beat == 0:

@@ -74,6 +74,16 @@ def test_counts_messages_and_offset_land_together(store: Store) -> None:
     assert store.open_panes(TOPIC, 2) == [KEY]
 
 
+def test_windows_may_be_closed_by_the_newest_watermark_or_what_was_told(store: Store) -> None:
+    assert store.passed_ms(TOPIC) is None
+    store.declare_topic(TOPIC, 2)
+    committed(store)
+    assert store.passed_ms(TOPIC) == 60_500
+    for told_ms in (70_000, 65_000):  # it never goes back
+        store.tell_passed(TOPIC, told_ms)
+        assert store.passed_ms(TOPIC) == 70_000
+
+
 def test_a_fenced_owner_changes_nothing(store: Store) -> None:
     epoch = committed(store)
     store.claim(TOPIC, 0)

@@ -58,3 +58,25 @@ def test_records_past_the_known_end_are_waited_for() -> None:
     partition.end = 10
     partition.position = 12
     assert not partition.caught_up
+
+
+def test_how_far_windows_are_closed_is_asked_once_the_partition_holds_them_back() -> None:
+    partition = owned()
+    assert not partition.wants_passed
+    partition.saw_records(0, newest_ms=300_000)
+    assert (partition.passed_ms, partition.wants_passed) == (300_000, True)
+    partition.knows_passed(None)
+    assert (partition.passed_ms, partition.wants_passed) == (300_000, True)
+    partition.knows_passed(5_000)
+    partition.saw_records(1, newest_ms=300_001)
+    assert (partition.passed_ms, partition.wants_passed) == (5_000, False)
+
+
+def test_after_an_idle_spell_it_is_asked_again() -> None:
+    partition = owned()
+    partition.saw_records(0, newest_ms=300_000)
+    partition.knows_passed(5_000)
+    partition.idle_beat = 2
+    assert not partition.wants_passed
+    partition.saw_records(1, newest_ms=400_000)
+    assert (partition.passed_ms, partition.wants_passed) == (400_000, True)
