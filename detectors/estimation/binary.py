@@ -6,6 +6,8 @@ score. The first two are apart because a feature may act on them in opposite way
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,9 +22,9 @@ NEGATIVES, POSITIVES = 0, 1  # the predicted class: groups are (score cell, pred
 
 
 def binary_metrics(
-    masses: Masses, ordered: NDArray[np.bool_], inside: Floats, *, probability: bool
+    masses: Masses, ordered: NDArray[np.bool_], inside: Floats, *, probability: bool, only: str | None = None
 ) -> dict[str, Metric]:
-    """Return every metric that the masses define.
+    """Return every metric that the masses define, or ``only`` that one.
 
     Parameters
     ----------
@@ -36,23 +38,30 @@ def binary_metrics(
         Whether the score is one: otherwise it is not used, and has no losses and areas.
     """
     counted = _counted(masses)
-    forms = {
-        "accuracy": (counted["tp"] + counted["tn"], counted["all"]),
-        "precision": (counted["tp"], counted["predicted"]),
-        "recall": (counted["tp"], counted["positive"]),
-        "f1": (counted["tp"].times(2.0), counted["predicted"] + counted["positive"]),
-        "specificity": (counted["tn"], counted["all"] + counted["positive"].times(-1.0)),
+    ways: dict[str, Callable[[], Metric | None]] = {
+        "accuracy": lambda: ratio(counted["tp"] + counted["tn"], counted["all"], masses),
+        "precision": lambda: ratio(counted["tp"], counted["predicted"], masses),
+        "recall": lambda: ratio(counted["tp"], counted["positive"], masses),
+        "f1": lambda: ratio(counted["tp"].times(2.0), counted["predicted"] + counted["positive"], masses),
+        "specificity": lambda: ratio(counted["tn"], counted["all"] + counted["positive"].times(-1.0), masses),
     }
     if probability:
-        scored = np.repeat(ordered, 2).astype(np.float64)
-        for name, outcome in (("log_loss", LOG_LOSS), ("brier", BRIER)):
-            top = masses.form()
-            top.sums[:, outcome] = scored
-            forms[name] = (top, Linear(scored, np.zeros_like(masses.sums)))
-    found = {name: ratio(top, bottom, masses) for name, (top, bottom) in forms.items()}
-    if probability:
-        found |= {"roc_auc": _roc_auc(masses, ordered, inside), "pr_auc": _pr_auc(masses, ordered)}
+        ways |= {
+            "log_loss": lambda: _mean_of_scored(LOG_LOSS, masses, ordered),
+            "brier": lambda: _mean_of_scored(BRIER, masses, ordered),
+            "roc_auc": lambda: _roc_auc(masses, ordered, inside),
+            "pr_auc": lambda: _pr_auc(masses, ordered),
+        }
+    found = {name: way() for name, way in ways.items() if only in (None, name)}
     return {name: metric for name, metric in found.items() if metric is not None}
+
+
+def _mean_of_scored(outcome: int, masses: Masses, ordered: NDArray[np.bool_]) -> Metric | None:
+    """Mean of an outcome over the rows that have a score."""
+    scored = np.repeat(ordered, 2).astype(np.float64)
+    top = masses.form()
+    top.sums[:, outcome] = scored
+    return ratio(top, Linear(scored, np.zeros_like(masses.sums)), masses)
 
 
 def merged(outcomes: Floats) -> Floats:

@@ -90,8 +90,8 @@ class Estimator:
         columns = [name for name in (table.score, table.prediction) if name is not None]
         return bool(columns) and all(name in self._places for name in columns)
 
-    def estimate(self, counts: Counts) -> dict[str, Estimate]:
-        """Estimate the metrics of a window; those that cannot be known are left out.
+    def estimate(self, counts: Counts, only: str | None = None) -> dict[str, Estimate]:
+        """Estimate the metrics of a window, or ``only`` that one; those that cannot be known are left out.
 
         Raises :class:`MismatchError` for counts of another reference.
         """
@@ -106,7 +106,7 @@ class Estimator:
         if shares is None:
             return {}
         found = {}
-        for name, expected in self._model.expect(shares).items():
+        for name, expected in self._model.expect(shares, only).items():
             variation = self._entry.variation.get(name)
             tau2 = 0.0 if variation is None else variation.residual_tau2
             model = expected.model_variance + tau2

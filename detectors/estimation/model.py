@@ -57,6 +57,7 @@ class OutcomeModel:
         if across:
             self.mean, self.covariance = split(self.mean, self.covariance)
         width = OUTCOMES[self._task]
+        self._own_variance = np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0)
         self._effects = {
             c.column: (np.array(c.effects).reshape(-1, width), np.array(c.variance).reshape(-1, width))
             for c in entry.table.corrections
@@ -74,27 +75,29 @@ class OutcomeModel:
         known: NDArray[np.bool_] = self.rows.reshape(self._cells, -1).sum(axis=1) > 0
         return known | self._ordered
 
-    def metrics(self, masses: Masses) -> dict[str, Metric]:
-        """Return the metrics that masses define."""
+    def metrics(self, masses: Masses, only: str | None = None) -> dict[str, Metric]:
+        """Return the metrics that masses define, or ``only`` that one."""
         if self._task == "binary":
             probability = self._entry.table.probability
-            return binary_metrics(masses, self._ordered, self._inside, probability=probability)
+            return binary_metrics(masses, self._ordered, self._inside, probability=probability, only=only)
         if self._task == "multiclass":
-            return multiclass_metrics(masses, self._wrong)
-        return regression_metrics(masses, self._entry.table.scale)
+            found = multiclass_metrics(masses, self._wrong)
+        else:
+            found = regression_metrics(masses, self._entry.table.scale)
+        return {name: metric for name, metric in found.items() if only in (None, name)}
 
-    def expect(self, shares: Shares) -> dict[str, Expectation]:
-        """Return what the outcomes of a window are expected to give."""
+    def expect(self, shares: Shares, only: str | None = None) -> dict[str, Expectation]:
+        """Return what the outcomes of a window are expected to give: every metric, or ``only`` that one."""
         share = self._group_shares(shares)
         surplus, variance = self._surplus(share, shares.features)
-        spread = share[:, None] * np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0)
+        spread = share[:, None] * self._own_variance
         weight = spread / np.maximum(spread.sum(axis=0), np.finfo(np.float64).tiny)
         sums = share[:, None] * self.mean + surplus * weight
         below, above = NOT_NEGATIVE[self._task], AT_MOST_ONE[self._task]
         sums[:, below] = np.maximum(sums[:, below], 0.0)
         sums[:, above] = np.minimum(sums[:, above], share[:, None])
         found = {}
-        for name, metric in self.metrics(Masses(share, sums)).items():
+        for name, metric in self.metrics(Masses(share, sums), only).items():
             noise = self.noise(metric.slope)
             thin = float(share**2 @ (noise / np.maximum(self._behind, 1.0)))
             added = float(np.sum(np.sum(metric.slope.sums * weight, axis=0) ** 2 * variance))

@@ -99,8 +99,9 @@ class OutcomeSeries:
     ) -> tuple[WindowRecord, list[Alert]]:
         """Add its performance to the record of a window that has just closed; the notifications it causes."""
         estimates = self._estimator.estimate(whole) if self._estimator.possible else {}
-        of_slice = self._estimator.estimate(newest) if self._estimator.possible else {}
-        estimate = of_slice.get(self._drop.metric)
+        judged = self._drop.metric
+        of_slice = self._estimator.estimate(newest, only=judged) if self._estimator.possible else {}
+        estimate = of_slice.get(judged)
         estimated = estimated_of(estimates)
         performance: dict[str, Any] = {"estimated": estimated}
         if self.windows is not None:

@@ -71,7 +71,9 @@ def test_estimates_are_numbers_or_none(values, live):
     seen = {name: live.get(name, [None] * WINDOW) for name in reference.names}
     own = {name: column[:WINDOW] for name, column in values.items()}
     for window in (own, seen):
-        for name, estimate in Estimator(again).estimate(again.count(window)).items():
+        counts = again.count(window)
+        for name, estimate in Estimator(again).estimate(counts).items():
+            assert Estimator(again).estimate(counts, only=name) == {name: estimate}
             assert math.isfinite(estimate.value), name
             assert math.isfinite(estimate.standard_error), name
             assert estimate.standard_error >= 0.0
