@@ -8,7 +8,7 @@ from stream.windows import WindowSpec
 
 MOST = 16
 """Different times of closing that are looked for; others wait for the next commit."""
-NEAR_MS, NEAR_SHARE = 1_500, 10
+NEAR_MS, NEAR_SHARE = 5_000, 10
 """How long before a close it is near, and at most which part of a slide."""
 
 
@@ -18,7 +18,7 @@ class Closes:
     >>> closes = Closes([WindowSpec(size_ms=60_000, slide_ms=60_000, grace_ms=5_000)])
     >>> closes.between(64_999, 65_000), closes.between(65_000, 124_999)
     (True, False)
-    >>> closes.are_near(63_500), closes.are_near(63_501), closes.are_near(65_001)
+    >>> closes.are_near(60_000), closes.are_near(60_001), closes.are_near(65_001)
     (False, True, False)
     """
 

@@ -43,8 +43,8 @@ WINDOWS_PER_GROUP, PANES_PER_GROUP = 64, 1_024
 MODELS_PER_READ = MODELS_PER_COMMIT = 64
 MODELS_AHEAD = 16
 LOOK_MS, SHORT_LOOK_MS, STILL_MS = 250, 20, 2_000
-CLOSING_MS, CLOSING_PATIENCE_MS = 500, 5_000
-"""When a window closes so soon, labels of models of which nothing is due may wait so much longer."""
+CLOSING_MS = 500
+"""A window that closes so soon shall find a free evaluator: until then it only looks at the clocks."""
 BY_EVENTS_MS = 1 << 62
 """The watermark of windows that are evaluated ahead: only one that events have carried commits them."""
 
@@ -172,10 +172,13 @@ class Evaluator:
     def look(self, beat: Callable[[], None] = lambda: None) -> int:
         """Evaluate what has closed, a bounded number of windows; how many were evaluated.
 
-        ``beat`` is called once a group of models: a long look is not a stuck one.
+        ``beat`` is called once a group of models: a long look is not a stuck one. When a window is about to
+        close, nothing is done but to wait for it.
         """
         started_ms = self._clock.monotonic_ms()
         now = self._watermarks()
+        if 0 < self._until_close() <= CLOSING_MS:
+            return 0
         try:
             evaluated = self._commit_ahead(now)
             for group in grouped(self._due(now), windows=WINDOWS_PER_GROUP, panes=PANES_PER_GROUP):
@@ -195,7 +198,7 @@ class Evaluator:
 
         Looks take a fifth of the time at most.
         """
-        if self._until_close() <= LOOK_MS:
+        if self._until_close() <= CLOSING_MS:
             return min(LOOK_MS, max(SHORT_LOOK_MS, 4 * self._looked_ms))
         return LOOK_MS
 
@@ -268,10 +271,8 @@ class Evaluator:
 
     def _due(self, now: Mapping[str, GlobalWatermark]) -> list[Turn]:
         turns, labelled = due(self._held.values(), now)
-        every_ms = self.spec.fold_every_ms
-        if every_ms and self._until_close() <= CLOSING_MS:
-            every_ms += CLOSING_PATIENCE_MS
-        return turns + to_fold(labelled, now_ms=self._clock.monotonic_ms(), every_ms=every_ms)
+        now_ms, every_ms = self._clock.monotonic_ms(), self.spec.fold_every_ms
+        return turns + to_fold(labelled, now_ms=now_ms, every_ms=every_ms)
 
     def _run(self, group: Sequence[Turn], now: Mapping[str, GlobalWatermark]) -> int:
         """Evaluate and commit a group; how many windows were evaluated, judged or stated with labels."""
