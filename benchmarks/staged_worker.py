@@ -22,8 +22,11 @@ from stream.cli import main
 LOOP = "loop and value()"
 SEAMS = {
     "stream.ingest:gather": "consume",
-    "stream.ingest:split": "split",
-    "stream.codec:JsonInferenceDecoder.decode": "decode",
+    "stream.topic_batch:OpenBatch.take": "split",
+    "stream.topic_batch:OpenBatch.close": "split",
+    "stream.codec.portions:ScannedDecoding.take": "decode: records read",
+    "stream.codec.portions:ScannedDecoding.finish": "decode: blocks made",
+    "stream.codec.portions:WholeDecoding.finish": "decode: in Python",
     "stream.counting:BatchCounter.count": "group",
     "detectors:Reference.count_into": "count",
     "stream.outcomes.intake:OutcomeIntake.take": "join: ids hashed, rows taken",

@@ -82,10 +82,28 @@ class Scanner:
         models: Sequence[tuple[Any, ...]],
         versions: Sequence[tuple[Any, ...]],
     ) -> Scanner: ...
-    def scan(self, values: list[bytes | None], record_ms: Sequence[int]) -> Scanned:
-        """Read a batch, most of it without the interpreter's lock.
+    def begin(self) -> Reading:
+        """Begin a batch."""
 
-        ``record_ms[row]`` is asked for where an event says no time. ``RuntimeError`` for a fault of its own.
+@final
+class Reading:
+    """A batch that is read in portions. ``ValueError`` once it is finished, or while another thread reads."""
+
+    def read(self, values: list[bytes | None], record_ms: Sequence[int], newest_ms: int) -> list[int]:
+        """Read the next records, most of it without the interpreter's lock.
+
+        ``record_ms[row]`` is asked for where an event says no time. Gives back the places in ``values`` of
+        those that :attr:`Scanned.left` will hold, and of events later than ``newest_ms``. ``RuntimeError``
+        for a fault of its own. Whatever is raised, nothing of ``values`` is in the batch.
+        """
+
+    def leave(self, records: int) -> None:
+        """Leave the next records to Python, unread."""
+
+    def finish(self, kept: bytes | None = None) -> Scanned:
+        """Give back the batch.
+
+        ``kept`` has a byte for each record, 0 for those that are taken out; the others move up.
         """
 
 @final

@@ -1,19 +1,18 @@
-"""Gathering a batch of records from the consumer, across hand-overs of partitions."""
+"""Gathering records from the consumer into decoded batches, across hand-overs of partitions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaError
 from confluent_kafka import Message as Record
-from numpy.typing import NDArray
 
 from stream.assignment import Assignment
+from stream.codec import Decoder
+from stream.crash_points import reached
 from stream.errors import DependencyError
-from stream.ownership import OwnedPartition
+from stream.topic_batch import OpenBatch, TopicBatch
 
 log = logging.getLogger(__name__)
 CHUNK = 500  # records a consume call: with more, the live objects fall out of the processor's cache
@@ -26,44 +25,6 @@ _END = KafkaError._PARTITION_EOF  # noqa: SLF001
 _FATAL = KafkaError._FATAL  # noqa: SLF001
 
 
-class RecordTimes(Sequence[int]):
-    """Kafka record times, looked up only where an event has none of its own."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = records
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
-        return int(self._records[row].timestamp()[1])
-
-
-@dataclass(frozen=True)
-class TopicBatch:
-    """Records of one topic, the partitions they came from, and each record's index into those."""
-
-    topic: str
-    records: Sequence[Record]
-    owned: list[OwnedPartition]
-    at: NDArray[np.intp]
-
-    def next_offsets(self) -> list[int]:
-        """Per partition, the offset after its last record of the batch."""
-        lasts = np.zeros(len(self.owned), dtype=np.intp)
-        np.maximum.at(lasts, self.at, np.arange(len(self.at)))
-        return [int(self.records[last].offset() or 0) + 1 for last in lasts.tolist()]
-
-    def first_ms(self, owned: OwnedPartition, ts_ms: NDArray[np.int64], newest_ms: int) -> int | None:
-        """Time of the partition's first event that is not later than ``newest_ms``; None: it has none here.
-
-        ``ts_ms`` are those of the decoded rows; one that is no event has none above 0.
-        """
-        mine = self.at == self.owned.index(owned)
-        rows = np.flatnonzero(mine & (ts_ms > 0) & (ts_ms <= newest_ms))
-        return int(ts_ms[rows[0]]) if len(rows) else None
-
-
 def batch_for(batch: int, blocks: int) -> int:
     """How many records to gather at a time: ``batch``, and more where the last one was of many ``blocks``.
 
@@ -73,51 +34,68 @@ def batch_for(batch: int, blocks: int) -> int:
 
 
 def gather(
-    consumer: Consumer, assignment: Assignment, *, limit: int, unless: Callable[[], bool]
-) -> list[Record]:
-    """About ``limit`` records of partitions that are ours; errors and ends of partitions are taken out.
+    consumer: Consumer,
+    assignment: Assignment,
+    decoders: Mapping[str, Decoder],
+    *,
+    limit: int,
+    unless: Callable[[], bool],
+    newest_ms: Callable[[], int],
+) -> list[TopicBatch]:
+    """About ``limit`` records of partitions that are ours, decoded, without errors and ends of partitions.
 
     Callbacks of the group run inside. What was gathered of a partition before it changed hands is dropped:
-    its new owner, possibly we again, reads it from the offset that Redis holds.
+    see :class:`~stream.topic_batch.OpenBatch`.
 
     Parameters
     ----------
+    decoders
+        By topic.
     unless
         Stops gathering early (a shutdown).
+    newest_ms
+        Asked whenever records come: events later than that are to be refused.
 
     Raises
     ------
     DependencyError
         A subscribed topic is gone, or the group has shut us out for good.
     """
-    records: list[Record] = []
-    while len(records) < limit and not unless():
-        before = assignment.generation
+    opened: dict[str, OpenBatch] = {}
+    gathered, is_full = 0, True
+    while gathered < limit and is_full and not unless():
         chunk = consumer.consume(CHUNK, POLL_S)
-        if assignment.generation != before:
-            records = held_since(assignment, records, before)
-            chunk = held_since(assignment, chunk, assignment.generation)
+        is_full = len(chunk) == CHUNK
         has_events = any(map(Record.error, chunk))
         events = [record for record in chunk if record.error() is not None] if has_events else []
-        records += [record for record in chunk if record.error() is None] if events else chunk
-        before = assignment.generation
+        records = [record for record in chunk if record.error() is None] if events else chunk
+        gathered += len(records)
+        now, generation = newest_ms(), assignment.generation
+        for topic, those in _by_topic(records, decoders):
+            if topic not in opened:
+                reached("decode.before")
+                opened[topic] = OpenBatch(topic, decoders[topic].begin())
+            opened[topic].take(those, generation=generation, newest_ms=now)
         for event in events:
             _handle(assignment, event)
-        if assignment.generation != before:
-            records = held_since(assignment, records, before)
-        if len(chunk) < CHUNK:
-            break
-    return records
+        chunk = records = those = []  # freed: the next ones take their place in the caches
+    batches = [each.close(assignment.get) for each in opened.values()]
+    if opened:
+        reached("decode.after")
+    return [batch for batch in batches if len(batch)]
 
 
-def held_since(assignment: Assignment, records: Sequence[Record], generation: int) -> list[Record]:
-    """Records whose partition has been ours without a break since ``generation``; errors pass."""
-
-    def ours(record: Record) -> bool:
-        owned = assignment.get(str(record.topic()), int(record.partition() or 0))
-        return record.error() is not None or (owned is not None and owned.generation <= generation)
-
-    return [record for record in records if ours(record)]
+def _by_topic(records: list[Record], topics: Collection[str]) -> Iterable[tuple[str, list[Record]]]:
+    """Return the records of each topic that there are some of."""
+    if not records:
+        return ()
+    here = topics if len(topics) == 1 else set(map(Record.topic, records))
+    if len(here) == 1:
+        return ((str(*here), records),)
+    by_topic: dict[str, list[Record]] = {}
+    for record in records:
+        by_topic.setdefault(str(record.topic()), []).append(record)
+    return by_topic.items()
 
 
 def _handle(assignment: Assignment, event: Record) -> None:
@@ -143,38 +121,3 @@ def _shut_out(error: KafkaError) -> DependencyError:
     reason = str(error.str()).rpartition("error: ")[2]
     remedy = "; give every worker its own consumer.instance_id" if "group.instance.id" in reason else ""
     return DependencyError(f"Kafka has shut this worker out: {reason}{remedy}")
-
-
-def split(assignment: Assignment, records: Sequence[Record], topics: Sequence[str]) -> list[TopicBatch]:
-    """Batches by topic, of records not counted yet."""
-    if len(topics) == 1:
-        return [_batch(assignment, topics[0], records)]
-    here = set(map(Record.topic, records))
-    if len(here) == 1:
-        return [_batch(assignment, str(here.pop()), records)]
-    by_topic: dict[str, list[Record]] = {}
-    for record in records:
-        by_topic.setdefault(str(record.topic()), []).append(record)
-    return [_batch(assignment, topic, each) for topic, each in by_topic.items()]
-
-
-def _batch(assignment: Assignment, topic: str, records: Sequence[Record]) -> TopicBatch:
-    partition = np.fromiter(map(Record.partition, records), np.intp, len(records))
-    present, at = _present(partition)
-    first = np.full(len(present), len(records))
-    np.minimum.at(first, at, np.arange(len(records)))
-    owned = [assignment.owned(topic, each) for each in present.tolist()]
-    oldest = [int(records[i].offset() or 0) for i in first.tolist()]
-    if any(offset < each.position for offset, each in zip(oldest, owned, strict=True)):
-        positions = [owned[i].position for i in at.tolist()]
-        fresh = [r for r, at_ in zip(records, positions, strict=True) if int(r.offset() or 0) >= at_]
-        return _batch(assignment, topic, fresh)
-    return TopicBatch(topic, records, owned, at)
-
-
-def _present(partition: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The partitions there are, and each record's index into them: ``np.unique`` by counting."""
-    present = np.flatnonzero(np.bincount(partition))
-    index = np.zeros(partition.max(initial=0) + 1, dtype=np.intp)
-    index[present] = np.arange(len(present))
-    return present, index[partition]

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import redis
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka import Message as Record
 
 from stream.assignment import Assignment
 from stream.codec import Decoder, Rejected
@@ -34,12 +33,13 @@ from stream.crash_points import reached
 from stream.dead_letters import dead_letter, emptied
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
-from stream.gather import RecordTimes, TopicBatch, batch_for, gather, split
+from stream.gather import batch_for, gather
 from stream.ingest_gauges import IngestGauges
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
 from stream.ownership import OwnedPartition
 from stream.progress import RecordProgress
+from stream.topic_batch import TopicBatch
 
 log = logging.getLogger(__name__)
 HOLD_S = 0.5
@@ -164,11 +164,17 @@ class Ingest:
         if not self._held:
             self._floods.turn()
         limit = self._floods.limit(self._batch)
-        records = gather(self._consumer, self.assignment, limit=limit, unless=self._stopping.is_set)
-        if records:
-            self._uncommitted += len(records)
-            batches = split(self.assignment, records, list(self._sources))
-            self._batch = batch_for(self.spec.batch, max(map(self._count, batches), default=0))
+        batches = gather(
+            self._consumer,
+            self.assignment,
+            {topic: source.decoder for topic, source in self._sources.items()},
+            limit=limit,
+            unless=self._stopping.is_set,
+            newest_ms=self._newest_ms,
+        )
+        if batches:
+            self._uncommitted += sum(map(len, batches))
+            self._batch = batch_for(self.spec.batch, max(map(self._count, batches)))
         now = monotonic_ms()
         flush_ms = self._committer.flush_by(self._next_flush_ms, self._last_commit_ms)
         if self._uncommitted >= self.spec.flush_events or now >= flush_ms:
@@ -191,19 +197,18 @@ class Ingest:
 
     # ---- records in
 
+    def _newest_ms(self) -> int:
+        """The latest event time that is not from the future."""
+        return time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
+
     def _count(self, batch: TopicBatch) -> int:
         """Count a batch; of how many model versions it was."""
-        source = self._sources[batch.topic]
-        reached("decode.before")
-        values = list(map(Record.value, batch.records))
-        decoded = source.decoder.decode(values, RecordTimes(batch.records))
-        reached("decode.after")
-        newest_ms = time.time_ns() // 1_000_000 + self.spec.max_future_skew_ms
+        source, decoded = self._sources[batch.topic], batch.decoded
         counted = source.counter.count(
             decoded,
             batch.at,
             [owned.intake.watermark_ms for owned in batch.owned],
-            newest_ms=newest_ms,
+            newest_ms=batch.newest_ms,
             panes=[owned.intake.panes for owned in batch.owned],
         )
         for model, events in counted.events.items():
@@ -215,10 +220,10 @@ class Ingest:
         if self._sightings is not None:
             self._sightings.take(batch, counted.deltas)
         self._refuse(batch, counted.rejected)
-        now = monotonic_ms()
+        now, newest_ms = monotonic_ms(), max(self._newest_ms(), batch.newest_ms)
         for owned, delta, offset in zip(batch.owned, counted.deltas, batch.next_offsets(), strict=True):
             owned.saw_records(now, newest_ms=newest_ms)
-            if owned.after_gap and (first_ms := batch.first_ms(owned, decoded.ts_ms, newest_ms)) is not None:
+            if owned.after_gap and (first_ms := batch.first_ms(owned)) is not None:
                 owned.end_gap(first_ms + self.spec.out_of_orderness_ms)
             self._committer.take(owned, delta, out_of_orderness_ms=self.spec.out_of_orderness_ms)
             owned.position = offset
@@ -227,14 +232,14 @@ class Ingest:
     def _refuse(self, batch: TopicBatch, refused: Sequence[Rejected]) -> None:
         """Send the rejected records of a batch to the dead-letter topic."""
         reasons = Counter(each.reason for each in refused)
-        self._floods.saw(batch.topic, len(batch.records), reasons)
+        self._floods.saw(batch.topic, len(batch), reasons)
         if not refused:
             return
         for reason, count in reasons.items():
             self._metrics.rejected(batch.topic, reason, count)
         dlq = batch.topic + self.spec.dlq_suffix
         letters = [
-            dead_letter(batch.records[row], dlq_topic=dlq, reason=reason, detail=detail)
+            dead_letter(batch.held[row], dlq_topic=dlq, reason=reason, detail=detail)
             for row, reason, detail in refused
         ]
         self._committer.dead(letters if self.spec.whole_letters else list(map(emptied, letters)))

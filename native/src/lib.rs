@@ -15,6 +15,7 @@ mod cursor;
 mod matrices;
 mod number;
 mod plan;
+mod portions;
 mod record;
 mod rows;
 mod scalars;
@@ -30,6 +31,8 @@ mod compact_python;
 #[cfg(feature = "python")]
 mod counts_python;
 #[cfg(feature = "python")]
+mod portions_python;
+#[cfg(feature = "python")]
 mod python;
 #[cfg(feature = "python")]
 mod spec;
@@ -43,7 +46,8 @@ use pyo3::prelude::*;
 #[cfg(feature = "python")]
 #[pymodule]
 fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<python::Scanner>()?;
+    module.add_class::<portions_python::Scanner>()?;
+    module.add_class::<portions_python::Reading>()?;
     module.add_class::<python::Scanned>()?;
     module.add_class::<tally_python::Tally>()?;
     module.add_class::<batch_tally_python::PlacedTally>()?;

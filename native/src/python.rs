@@ -1,129 +1,17 @@
-//! The decoder as Python sees it.
+//! A batch that has been read, as Python sees it.
 
-use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyByteArray, PyBytes, PyList};
+use pyo3::types::{PyByteArray, PyList};
 
 use crate::batch::{Block, Grouped, Texts, Unknown};
 use crate::blake2b::id_hash;
-use crate::cursor::Cursor;
 use crate::matrices::{begins, matrices, BlockCells, Matrices};
 use crate::plan::Plan;
-use crate::record::{Outcome, Reader};
-use crate::rows::{Answer, Rows, NO_TIME};
-use crate::spec::{plan, LimitsSpec, ModelSpec, VersionSpec};
-
-/// Cells of a batch beyond which its buffers are given back: 64 MB.
-const KEPT_CELLS: usize = 8 << 20;
-
-/// Reads batches of record values; see `driftstream_native.pyi`.
-#[pyclass(frozen, module = "driftstream_native")]
-pub struct Scanner {
-    plan: Arc<Plan>,
-    /// What the last batch has left: buffers, and in which order keys came.
-    idle: Mutex<Option<Box<Reader>>>,
-}
-
-/// An event of a model or version without a reference.
-struct Stranger {
-    place: usize,
-    model: Vec<u8>,
-    version: Vec<u8>,
-    ts_ms: i64,
-}
-
-#[pymethods]
-impl Scanner {
-    #[new]
-    fn new(
-        labels: bool,
-        limits: LimitsSpec,
-        models: Vec<ModelSpec>,
-        versions: Vec<VersionSpec>,
-    ) -> PyResult<Self> {
-        Ok(Scanner { plan: Arc::new(plan(labels, limits, models, versions)?), idle: Mutex::new(None) })
-    }
-
-    /// Read a batch. `record_ms[row]` is asked for the time of records whose event says none.
-    fn scan(&self, py: Python, values: &Bound<PyList>, record_ms: &Bound<PyAny>) -> PyResult<Scanned> {
-        let held: Vec<Option<Bound<PyBytes>>> =
-            values.iter().map(|value| value.downcast_into::<PyBytes>().ok()).collect();
-        let texts: Vec<&[u8]> =
-            held.iter().map(|value| value.as_ref().map_or(&[][..], |value| value.as_bytes())).collect();
-        let mut reader = self.take();
-        let found = py.allow_threads(|| catch_unwind(AssertUnwindSafe(|| read(&mut reader, &texts))));
-        let mut found = found.map_err(|_| PyRuntimeError::new_err("the compiled decoder has panicked"))?;
-        let fallbacks = self.give_times(&mut reader.rows, &mut found, record_ms)?;
-        let scanned = Scanned::new(py, &self.plan, &mut reader.rows, found, (texts.len(), fallbacks))?;
-        self.put_back(reader);
-        Ok(scanned)
-    }
-}
-
-impl Scanner {
-    fn take(&self) -> Box<Reader> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        idle.unwrap_or_else(|| Box::new(Reader::new(Arc::clone(&self.plan))))
-    }
-
-    fn put_back(&self, reader: Box<Reader>) {
-        if reader.rows.numbers.capacity() + reader.rows.codes.capacity() < KEPT_CELLS {
-            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
-        }
-    }
-
-    /// Give the time of its Kafka record to whoever says none, and count them; whoever has none is left.
-    fn give_times(&self, rows: &mut Rows, found: &mut Found, record_ms: &Bound<PyAny>) -> PyResult<usize> {
-        let range = self.plan.limits.min_ms..=self.plan.limits.max_ms;
-        let Found { left, strangers } = found;
-        let events = rows.rows.iter_mut().map(|row| (row.place as usize, &mut row.ts_ms));
-        let others = strangers.iter_mut().map(|stranger| (stranger.place, &mut stranger.ts_ms));
-        let (mut given, before) = (0, left.len());
-        for (place, ts_ms) in events.chain(others).filter(|(_, ts_ms)| **ts_ms == NO_TIME) {
-            match record_ms.get_item(place)?.extract() {
-                Ok(ms) if range.contains(&ms) => {
-                    *ts_ms = ms;
-                    given += 1;
-                }
-                _ => left.push(place),
-            }
-        }
-        if left.len() > before {
-            rows.rows.retain(|row| row.ts_ms != NO_TIME);
-            strangers.retain(|stranger| stranger.ts_ms != NO_TIME);
-            left.sort_unstable();
-        }
-        Ok(given)
-    }
-}
-
-/// What is no event of a version.
-struct Found {
-    /// Places of the records that take Python.
-    left: Vec<usize>,
-    strangers: Vec<Stranger>,
-}
-
-/// Read every text into the rows of `reader`.
-fn read(reader: &mut Reader, texts: &[&[u8]]) -> Found {
-    let (mut left, mut strangers) = (Vec::new(), Vec::new());
-    reader.rows.clear();
-    for (place, text) in texts.iter().enumerate() {
-        match reader.read(text, place) {
-            Outcome::Event => {}
-            Outcome::Unsure => left.push(place),
-            Outcome::Unknown { model, version, ts_ms } => {
-                let bytes = |name| Cursor::new(text).bytes(name).to_vec();
-                strangers.push(Stranger { place, model: bytes(model), version: bytes(version), ts_ms });
-            }
-        }
-    }
-    Found { left, strangers }
-}
+use crate::portions::Portions;
+use crate::record::Reader;
+use crate::rows::Answer;
 
 /// A batch that has been read; see `driftstream_native.pyi`.
 #[pyclass(frozen, module = "driftstream_native")]
@@ -157,15 +45,11 @@ pub struct Scanned {
 }
 
 impl Scanned {
-    fn new(
-        py: Python,
-        plan: &Plan,
-        rows: &mut Rows,
-        found: Found,
-        (records, fallbacks): (usize, usize),
-    ) -> PyResult<Self> {
+    /// Group what has been read; the reader is left for the next batch.
+    pub fn new(py: Python, plan: &Plan, portions: Portions) -> PyResult<(Self, Box<Reader>)> {
+        let Portions { mut reader, records, left, strangers, given } = portions;
+        let rows = &mut reader.rows;
         let grouped = Grouped::new(&rows.rows, plan.versions.len());
-        let Found { left, strangers } = found;
         let times = rows.rows.iter().map(|row| (row.place as usize, row.ts_ms));
         let times = times.chain(strangers.iter().map(|stranger| (stranger.place, stranger.ts_ms)));
         let ts_ms = buffer(py, 8 * records, |out| {
@@ -188,10 +72,10 @@ impl Scanned {
         let segments = matrices(&grouped, &rows.rows, &rows.segments, |block| {
             (plan.models[versions(block).model].declared.segments.len(), |row| row.cells.segments)
         });
-        Ok(Scanned {
+        let scanned = Scanned {
             unknown: unknown.collect::<PyResult<_>>()?,
             ts_ms,
-            fallbacks,
+            fallbacks: given.len(),
             left,
             blocks: grouped.blocks.iter().map(|block| (block.version, block.first, block.last)).collect(),
             rows: column(py, ordered(), |row| i64::from(row.place).to_ne_bytes())?,
@@ -211,7 +95,8 @@ impl Scanned {
             },
             segments: column(py, segments.iter(), |code| code.to_ne_bytes())?,
             texts: Texts::new(rows, &grouped),
-        })
+        };
+        Ok((scanned, reader))
     }
 
     /// Cells of a block; `None` where there is none of that number.

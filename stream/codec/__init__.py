@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from stream.codec.attributes import Attributes, Declared, InferenceAttributes, LabelAttributes
-from stream.codec.batch import REASONS, Batch, Block, Decoder, Rejected
+from stream.codec.batch import REASONS, Batch, Block, Decoder, Decoding, Rejected
 from stream.codec.engine import Engine, make_decoder
 from stream.codec.layout import layouts
 from stream.codec.limits import Limits
@@ -33,6 +33,7 @@ __all__ = [
     "Block",
     "Declared",
     "Decoder",
+    "Decoding",
     "Engine",
     "InferenceAttributes",
     "JsonInferenceDecoder",
@@ -66,6 +67,10 @@ class JsonInferenceDecoder:
         configured = frozenset(model for model, _ in references)
         self._decoder = make_decoder(found, INFERENCE, limits, configured=configured, engine=engine)
 
+    def begin(self) -> Decoding:
+        """Begin a batch; see :class:`Decoder`."""
+        return self._decoder.begin()
+
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`Decoder`."""
         return self._decoder.decode(values, record_ts_ms)
@@ -88,6 +93,10 @@ class JsonLabelDecoder:
         found = layouts(references, declared, LABEL, "labels", limits.string_bytes)
         configured = frozenset(model for model, _ in references)
         self._decoder = make_decoder(found, LABEL, limits, configured=configured, engine=engine)
+
+    def begin(self) -> Decoding:
+        """Begin a batch; see :class:`Decoder`."""
+        return self._decoder.begin()
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`Decoder`."""

@@ -86,7 +86,7 @@ class Batch:
     reference (version ``""``: none given), ``unmonitored`` the rows of configured models whose references
     have no column of this topic. ``ts_ms`` has one entry for each row given, -1 for rejected ones;
     ``ts_fallbacks`` counts the rows that took the time of the Kafka record. ``fault`` says what went wrong in
-    the compiled decoder: then all of the batch was decoded in Python.
+    the compiled decoder: then what it was given at that moment was decoded in Python.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -98,8 +98,35 @@ class Batch:
     ts_ms: NDArray[np.int64]
 
 
+class Decoding(Protocol):
+    """One batch that is decoded in portions, as its records come."""
+
+    def take(
+        self, values: Sequence[bytes | None], record_ts_ms: Sequence[int], *, newest_ms: int
+    ) -> Sequence[int]:
+        """Take the next records; return which of them (positions in ``values``) somebody may ask for again.
+
+        Those are all that may be rejected, and all that are later than ``newest_ms``. The others can be let
+        go of.
+
+        Raises
+        ------
+        ValueError
+            When the two differ in length.
+        """
+        ...
+
+    def finish(self, kept: NDArray[np.bool_] | None = None) -> Batch:
+        """Return the batch of all records taken, or of those that are ``kept``; once."""
+        ...
+
+
 class Decoder(Protocol):
     """Turns batches of record values into columns. Never raises for what a record holds."""
+
+    def begin(self) -> Decoding:
+        """Begin a batch whose records come in portions."""
+        ...
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode ``values``; ``record_ts_ms`` are the Kafka record times, -1 where unknown.

@@ -14,6 +14,7 @@ from stream.codec.batch import Batch, Rejected, rejected
 from stream.codec.layout import ModelLayout
 from stream.codec.limits import Limits
 from stream.codec.order import by_model
+from stream.codec.portions import WholeDecoding, check_lengths
 from stream.codec.repair import Repair
 from stream.codec.structs import Form
 from stream.errors import DecodeError
@@ -51,6 +52,10 @@ class BatchDecoder:
         }
         self._versioned = form.versioned
         self._unmonitored = configured - layouts.keys()
+
+    def begin(self) -> WholeDecoding:
+        """Begin a batch; see :class:`~stream.codec.batch.Decoder`."""
+        return WholeDecoding(self.decode)
 
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""
@@ -123,9 +128,3 @@ class BatchDecoder:
                 waiting = assembly.waiting[target]
                 waiting.rows.append(row)
                 waiting.events.append(event)
-
-
-def check_lengths(values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> None:
-    """Reject a batch of which not every record has a time."""
-    if len(values) != len(record_ts_ms):
-        raise ValueError(f"{len(values)} values and {len(record_ts_ms)} record times: give one for each")

@@ -8,7 +8,6 @@ Python decoder, and both parts are joined in the order of the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from stream.codec.answers import NO_ANSWERS
 from stream.codec.attributes import Attributes, InferenceAttributes, LabelAttributes
 from stream.codec.batch import Batch, Block
-from stream.codec.batches import BatchDecoder, check_lengths
+from stream.codec.batches import BatchDecoder
 from stream.codec.joining import joined_batch
 from stream.codec.plan import IGNORED, Plan
+from stream.codec.portions import ScannedDecoding
 from stream.codec.scanned import Lines, ScannedAnswers, ScannedColumns, ScannedIds
 
 if TYPE_CHECKING:
@@ -66,13 +66,18 @@ class CompiledDecoder:
     def _python(self) -> BatchDecoder:
         return self._make_python()
 
+    def begin(self) -> ScannedDecoding:
+        """Begin a batch; see :class:`~stream.codec.batch.Decoder`."""
+        return ScannedDecoding(self._scanner.begin(), self._batch)
+
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""
-        check_lengths(values, record_ts_ms)
-        try:
-            scanned = self._scanner.scan(values if type(values) is list else list(values), record_ts_ms)
-        except RuntimeError as error:  # a fault of the extension: nothing is lost by it
-            return replace(self._python.decode(values, record_ts_ms), fault=str(error))
+        decoding = self.begin()
+        decoding.take(values, record_ts_ms, newest_ms=self._plan.limits[-1])
+        return decoding.finish()
+
+    def _batch(self, scanned: Scanned, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
+        """Return the batch of what was read and of the records left: their values and Kafka record times."""
         unknown, unmonitored = _rows_by_name(scanned, self._unmonitored)
         found = Batch(
             blocks=list(self._blocks(scanned)),
@@ -81,11 +86,10 @@ class CompiledDecoder:
             ts_fallbacks=scanned.fallbacks,
             ts_ms=np.frombuffer(scanned.ts_ms, np.int64),
         )
-        left = scanned.left
-        if not left:
+        if not values:
             return found
-        rest = self._python.decode([values[row] for row in left], _RecordTimes(record_ts_ms, left))
-        return joined_batch(found, rest, np.array(left, np.intp))
+        rest = self._python.decode(values, record_ts_ms)
+        return joined_batch(found, rest, np.array(scanned.left, np.intp))
 
     def _blocks(self, scanned: Scanned) -> Iterator[Block]:
         """Return the blocks of what was scanned; each takes its part of every buffer."""
@@ -119,20 +123,6 @@ class CompiledDecoder:
                 attributes=attributes,
                 answers=ScannedAnswers(scanned, first, last) if self._has_answers[version] else NO_ANSWERS,
             )
-
-
-class _RecordTimes(Sequence[int]):
-    """Times of some of the records, looked up only where they are needed."""
-
-    def __init__(self, record_ms: Sequence[int], places: Sequence[int]) -> None:
-        self._record_ms = record_ms
-        self._places = places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, row: int) -> int:  # type: ignore[override]  # rows are asked for one by one
-        return self._record_ms[self._places[row]]
 
 
 def _rows_by_name(

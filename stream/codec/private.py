@@ -6,15 +6,15 @@ the compiled decoder works from cannot be made. Topics without such fields never
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec.attributes import Declared
-from stream.codec.batch import Batch, Block
+from stream.codec.batch import Batch, Block, Decoding
 from stream.codec.engine import Engine, make_decoder
 from stream.codec.layout import ModelLayout, layouts
 from stream.codec.limits import Limits
@@ -53,9 +53,15 @@ class PrivateInferenceDecoder:
         )
         self._widths = {name: rule.width for name, rule in privacy.rules.items() if rule.kind == "bucket"}
 
+    def begin(self) -> Decoding:
+        """Begin a batch; see :class:`~stream.codec.batch.Decoder`."""
+        return _PrivateDecoding(self._decoder.begin(), self._private)
+
     def decode(self, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Decode one batch; see :class:`~stream.codec.batch.Decoder`."""
-        batch = self._decoder.decode(values, record_ts_ms)
+        return self._private(self._decoder.decode(values, record_ts_ms))
+
+    def _private(self, batch: Batch) -> Batch:
         return replace(batch, blocks=[self._bucketed(block) for block in batch.blocks])
 
     def _bucketed(self, block: Block) -> Block:
@@ -65,6 +71,20 @@ class PrivateInferenceDecoder:
             if name in block.columns and block.columns[name].dtype == np.float64
         }
         return replace(block, columns={**block.columns, **changed}) if changed else block
+
+
+@dataclass(frozen=True)
+class _PrivateDecoding:
+    decoding: Decoding
+    private: Callable[[Batch], Batch]
+
+    def take(
+        self, values: Sequence[bytes | None], record_ts_ms: Sequence[int], *, newest_ms: int
+    ) -> Sequence[int]:
+        return self.decoding.take(values, record_ts_ms, newest_ms=newest_ms)
+
+    def finish(self, kept: NDArray[np.bool_] | None = None) -> Batch:
+        return self.private(self.decoding.finish(kept))
 
 
 def _veil(layout: ModelLayout, privacy: FieldPrivacy) -> bool:

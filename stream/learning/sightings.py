@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.counting import Delta
-from stream.gather import TopicBatch
 from stream.learning.sample import MOST_VERSIONS
 from stream.learning.store import LearningStore
+from stream.topic_batch import TopicBatch
 
 REPEAT_MS = 10_000
 FORGET_MS = 6 * REPEAT_MS
@@ -86,7 +86,7 @@ class Sightings:
             for (model, version), seen in delta.sightings.items():
                 self._metrics.events_total.labels(batch.topic, model).inc(seen.events)
                 if batch.topic == self._topic:
-                    offset = int(batch.records[seen.row].offset() or 0)
+                    offset = int(batch.offsets[seen.row])
                     self._see((model, version, owned.partition), seen.first_ms, offset)
 
     def _see(self, place: _Place, first_ms: int, offset: int) -> None:

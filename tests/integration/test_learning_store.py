@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from confluent_kafka import Message as Record
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from detectors import Reference
+from stream.codec import Batch
 from stream.counting import Delta, Sighted
-from stream.gather import TopicBatch
 from stream.learning.sightings import FORGET_MS, REPEAT_MS, LearningMetrics, Sightings
 from stream.learning.store import Learned, LearningStore, Sighting
 from stream.ownership import OwnedPartition
 from stream.sinks import OutboxDrain
 from stream.sinks_memory import ListSink
+from stream.topic_batch import TopicBatch
 
 pytestmark = pytest.mark.services
 
@@ -105,20 +105,10 @@ def test_a_damaged_reference_is_left_out_and_may_be_learned_again(
 # ---- what ingest tells
 
 
-class At:
-    """A record, as far as a sighting looks at it."""
-
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-
-    def offset(self) -> int:
-        return self._offset
-
-
 def batch(offsets: list[int], topic: str = "t") -> TopicBatch:
-    records: list[Record] = [At(offset) for offset in offsets]  # type: ignore[misc]
     owned = OwnedPartition(topic, 3, 1, 0, None, 0, OutboxDrain(ListSink()))
-    return TopicBatch(topic, records, [owned], np.zeros(len(offsets), np.intp))
+    decoded = Batch(ts_ms=np.full(len(offsets), -1))
+    return TopicBatch(topic, decoded, [owned], np.zeros(len(offsets), np.intp), np.array(offsets), {}, 0)
 
 
 def delta(**versions: Sighted) -> Delta:

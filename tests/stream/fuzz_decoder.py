@@ -87,7 +87,9 @@ def fuzz(pairs: Sequence[tuple[Decoder, Decoder]], *, records: int, seed: int) -
         values: list[bytes | None] = [next(stream) for _ in range(min(BATCH, records - number * BATCH))]
         python, native = pairs[number % len(pairs)]
         times = [TS if row % 5 else -1 for row in range(len(values))]
-        _sound(native._decoder._scanner.scan(values, times), len(values))  # type: ignore[attr-defined]
+        reading = native._decoder._scanner.begin()  # type: ignore[attr-defined]
+        reading.read(values, times, TS)
+        _sound(reading.finish(), len(values))
         if number % COMPARED == 0:
             found = native.decode(values, times)
             check(found, len(values))

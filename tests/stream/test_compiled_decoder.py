@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from detectors.reference import Reference
 from stream.codec import Decoder, JsonInferenceDecoder, JsonLabelDecoder, Limits
 from stream.codec.engine import chosen
+from stream.codec.portions import ScannedDecoding
 from tests.stream.decoders import same_batch
 from tests.stream.fuzz_decoder import fuzz
 from tests.stream.test_codec_fuzz import BATCHES, CONFLICTING, DECLARED, LIMITS, REFERENCES, TS, VALID
@@ -176,8 +177,10 @@ def test_what_both_take_is_not_left_to_python() -> None:
         VALID | {"version": "v9"},
     ]
     values = [json.dumps(event).encode() for event in events]
-    assert scanner.scan(values, [TS] * len(values)).left == []
-    assert scanner.scan([None, b"", b"{", values[0][:-1], values[0]], [TS] * 5).left == [0, 1, 2, 3]
+    reading = scanner.begin()
+    assert reading.read(values, [TS] * len(values), TS) == []
+    assert reading.read([None, b"", b"{", values[0][:-1], values[0]], [TS] * 5, TS) == [0, 1, 2, 3]
+    assert reading.finish().left == [len(values) + place for place in (0, 1, 2, 3)]
 
 
 def test_mutated_records_mean_the_same() -> None:
@@ -203,22 +206,51 @@ def test_times_of_records_are_asked_for_where_an_event_has_none() -> None:
             same_batch(python.decode(values, times), native.decode(values, times))
 
 
-def test_a_fault_of_the_extension_costs_no_record() -> None:
-    class Broken:
-        def __init__(self, *arguments: Any) -> None: ...
+class Breaking:
+    """Reads every second portion, and fails at the others."""
 
-        def scan(self, values: Any, record_ms: Any) -> Any:
+    def __init__(self, reading: Any) -> None:
+        self._reading = reading
+        self._portions = 0
+
+    def read(self, values: Any, record_ms: Any, newest_ms: int) -> Any:
+        self._portions += 1
+        if self._portions % 2:
             raise RuntimeError("the compiled decoder has panicked")
+        return self._reading.read(values, record_ms, newest_ms)
 
-    from stream.codec.compiled import CompiledDecoder
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reading, name)
 
+
+def test_a_fault_of_the_extension_costs_no_record() -> None:
     python, native = pair(JsonInferenceDecoder, REFERENCES)
     inside = native._decoder  # type: ignore[attr-defined]
-    broken = CompiledDecoder(Broken, inside._plan, inside._make_python, unmonitored=frozenset())  # type: ignore[arg-type]
-    value = json.dumps(VALID).encode()
-    found = broken.decode([value], [TS])
-    same_batch(found, python.decode([value], [TS]))
-    assert found.fault == "the compiled decoder has panicked"
+    values = [json.dumps(VALID | {"prediction_id": f"p{row}"}).encode() for row in range(6)]
+    for size in (6, 2, 1):
+        decoding = ScannedDecoding(Breaking(inside._scanner.begin()), inside._batch)  # type: ignore[arg-type]
+        for first in range(0, 6, size):
+            decoding.take(values[first : first + size], [TS] * size, newest_ms=TS)
+        found = decoding.finish()
+        same_batch(found, python.decode(values, [TS] * 6))
+        assert found.fault == "the compiled decoder has panicked"
+
+
+def test_what_cannot_be_read_is_not_in_the_batch() -> None:
+    _, native = pair(JsonInferenceDecoder, REFERENCES)
+    reading = native._decoder._scanner.begin()  # type: ignore[attr-defined]
+    good, timeless = (json.dumps(VALID | {"ts": ts}).encode() for ts in (TS, None))
+    reading.read([good, timeless], [TS, TS], TS)
+    with pytest.raises(IndexError):
+        reading.read([good, None, timeless], [TS], TS)
+    reading.read([timeless, None], [TS, TS], TS)
+    with pytest.raises(ValueError, match="3 of 4 records"):
+        reading.finish(b"\1\1\1")
+    found = reading.finish(b"\0\1\1\1")
+    assert (found.left, found.fallbacks, len(found.rows)) == ([2], 2, 2 * 8)
+    for late in (lambda: reading.read([good], [TS], TS), lambda: reading.leave(1), reading.finish):
+        with pytest.raises(ValueError, match="is finished"):
+            late()
 
 
 def test_plans_that_do_not_fit_are_refused() -> None:
