@@ -5,6 +5,7 @@ use crate::compact_python::CompactCounts;
 use crate::counts_python::numbers;
 use crate::python::Scanned;
 use crate::tally_python::{Tally, Values};
+use crate::tiles::Tile;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
@@ -40,6 +41,7 @@ pub fn count_scanned(
         numbers(scanned.py(), &group).ok_or_else(|| PyValueError::new_err("groups must be in one piece"))?;
     let mut targets: Vec<&mut Compact> = counts.iter_mut().map(|counts| &mut counts.inner).collect();
     let wrong = || PyIndexError::new_err("there is no such block, column, row or pane");
+    let mut tile = Tile::default();
     for (placed, block, first, from, to) in parts {
         let cells = scanned.cells(block).ok_or_else(wrong)?;
         let (tally, lines) = (placed.get().tally.get(), &placed.get().lines);
@@ -54,7 +56,7 @@ pub fn count_scanned(
             .collect();
         let rows = group.get(first..first + cells.rows).ok_or_else(wrong)?;
         let targets = targets.get_mut(from..to).ok_or_else(wrong)?;
-        tally.add(&values.ok_or_else(wrong)?, rows, targets)?;
+        tally.add(&values.ok_or_else(wrong)?, rows, targets, &mut tile)?;
     }
     Ok(())
 }

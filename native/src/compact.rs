@@ -4,12 +4,11 @@
 use std::ops::Range;
 
 use crate::counts::{packed_into, width_of, Numbers};
-use crate::tally::{dot, Grouped};
 
+/// Largest score.
+pub const LARGEST_SCORE: i16 = 40;
 /// Largest product of two scores.
 const LARGEST: u64 = 40 * 40;
-/// Rows of a group up to which products are added row by row: a sum over so few rows is not worth its start.
-const FEW: usize = 24;
 
 /// A count, or a sum of products.
 pub trait Number: Copy {
@@ -35,6 +34,9 @@ macro_rules! numbers {
     )*};
 }
 numbers!(u8, u16, u32, i32, i64);
+
+/// Scores that one register of every processor holds.
+const LANES: usize = 8;
 
 /// Cells of all columns, each wide enough for the rows.
 #[derive(Debug)]
@@ -229,78 +231,84 @@ impl Compact {
         packed_into(bytes, self.rows, self.columns as u32, &self.cells, sums);
     }
 
-    /// Count rows of one column, whose cells are `place`, and note the scores of their cells.
-    #[inline]
-    pub fn count<'s>(
-        &mut self,
-        place: Range<usize>,
-        (grouped, members): (&Grouped, Range<usize>),
-        cell: impl Fn(usize) -> usize,
-        table: Option<&[i16]>,
-        scores: &mut impl Iterator<Item = &'s mut i16>,
-    ) {
-        of_cells!(&mut self.cells, cells => {
-            let counts = &mut cells[place];
-            match table {
-                None => grouped.rows(members, |row| {
-                    let cell = cell(row);
-                    counts[cell] = counts[cell].plus(1);
-                }),
-                Some(table) => grouped.rows(members, |row| {
-                    let cell = cell(row);
-                    counts[cell] = counts[cell].plus(1);
-                    if let Some(score) = scores.next() {
-                        *score = table[cell];
-                    }
-                }),
+    /// Add 1 to each of these cells, which are numbered through all columns; one that is not there counts nowhere.
+    pub fn count(&mut self, cells: &[u32]) {
+        of_cells!(&mut self.cells, held => {
+            for &cell in cells {
+                if let Some(count) = held.get_mut(cell as usize) {
+                    *count = count.plus(1);
+                }
             }
         });
     }
 
-    /// Add the products of all pairs; `scores` are those of the rows `members` of each of `columns` columns,
-    /// which begin `apart` from each other.
-    pub fn multiply(&mut self, scores: &[i16], columns: usize, apart: usize, members: Range<usize>) {
+    /// Add the products of all pairs of the rows `members`. The scores of a column begin `apart` from those of
+    /// the one before; what `room` holds is written over.
+    pub fn multiply(&mut self, scores: &[i16], apart: usize, members: Range<usize>, room: &mut Products) {
         if let Some(sums) = &mut self.sums {
-            of_sums!(sums, sums => multiply(sums, scores, columns, apart, members));
-        }
-    }
-}
-
-fn multiply<T: Number>(sums: &mut [T], scores: &[i16], columns: usize, apart: usize, members: Range<usize>) {
-    let column = |slot: usize| &scores[slot * apart + members.start..slot * apart + members.end];
-    if members.len() > FEW {
-        let pairs = (0..columns).flat_map(|left| (left + 1..columns).map(move |right| (left, right)));
-        for (sum, (left, right)) in sums.iter_mut().zip(pairs) {
-            *sum = sum.plus(dot(column(left), column(right)));
-        }
-        return;
-    }
-    let mut row = vec![0i16; columns];
-    for member in members {
-        for (slot, score) in row.iter_mut().enumerate() {
-            *score = scores[slot * apart + member];
-        }
-        let mut rest = &mut sums[..];
-        for left in 0..columns {
-            let (mine, others) = rest.split_at_mut((columns - left - 1).min(rest.len()));
-            rest = others;
-            for (sum, &right) in mine.iter_mut().zip(&row[left + 1..]) {
-                *sum = sum.plus(i64::from(i32::from(row[left]) * i32::from(right)));
+            for start in members.clone().step_by(LANES) {
+                room.multiply(scores, apart, start..members.end.min(start + LANES));
+                of_sums!(sums, sums => {
+                    for (sum, &product) in sums.iter_mut().zip(&room.products) {
+                        *sum = sum.plus(i64::from(product));
+                    }
+                });
             }
         }
     }
 }
 
+/// Products of all pairs of a few rows.
+#[derive(Debug, Default)]
+pub struct Products {
+    columns: Vec<[i16; LANES]>,
+    products: Vec<i32>,
+}
+
+impl Products {
+    /// Make room for the pairs of so many columns.
+    pub fn fit(&mut self, columns: usize) {
+        self.columns.resize(columns, [0; LANES]);
+        self.products.resize(columns * columns.saturating_sub(1) / 2, 0);
+    }
+
+    fn multiply(&mut self, scores: &[i16], apart: usize, members: Range<usize>) {
+        for (lanes, scores) in self.columns.iter_mut().zip(scores.chunks(apart)) {
+            *lanes = [0; LANES];
+            for (lane, &score) in lanes.iter_mut().zip(&scores[members.clone()]) {
+                *lane = score;
+            }
+        }
+        let mut products = self.products.iter_mut();
+        let mut rest = &self.columns[..];
+        while let [left, others @ ..] = rest {
+            for (right, product) in others.iter().zip(&mut products) {
+                *product = dot(left, right);
+            }
+            rest = others;
+        }
+    }
+}
+
+/// Sum of the products of two columns' scores; neighbours first, as processors multiply them.
+#[inline]
+fn dot(left: &[i16; LANES], right: &[i16; LANES]) -> i32 {
+    let product = |lane: usize| i32::from(left[lane]) * i32::from(right[lane]);
+    let mut sums = [0; LANES / 2];
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        *sum = product(2 * lane) + product(2 * lane + 1);
+    }
+    sums.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Compact;
-    use crate::tally::Grouped;
+    use super::{Compact, Products};
 
     fn one_cell(rows: usize) -> Compact {
-        let grouped = Grouped::new(&vec![0; rows], 1).unwrap();
         let mut counts = Compact::new(1, 2, Some(1));
         counts.take(rows as u64);
-        counts.count(0..2, (&grouped, 0..rows), |row| row % 2, None, &mut std::iter::empty());
+        counts.count(&(0..rows as u32).map(|row| row % 2).collect::<Vec<_>>());
         counts
     }
 
@@ -317,18 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn products_of_few_rows_and_of_many() {
-        for rows in [1, 23, 24, 25, 1_000] {
-            let scores: Vec<i16> = (0..3 * rows).map(|i| (i * 7 % 81) as i16 - 40).collect();
-            let mut counts = Compact::new(1, 2, Some(3));
+    fn products_are_whole_where_all_scores_are_the_largest() {
+        let mut room = Products::default();
+        for (rows, score) in [0, 1, 7, 8, 9, 10_000].iter().flat_map(|&rows| [(rows, 40), (rows, -40)]) {
+            let scores = [vec![40i16; rows + 5], vec![score; rows + 5]].concat();
+            let mut counts = Compact::new(1, 2, Some(1));
             counts.take(rows as u64);
-            counts.multiply(&scores, 3, rows, 0..rows);
-            let product = |left: usize, right: usize| -> i64 {
-                (0..rows)
-                    .map(|i| i64::from(scores[left * rows + i]) * i64::from(scores[right * rows + i]))
-                    .sum()
-            };
-            assert_eq!(counts.sums(), Some(vec![product(0, 1), product(0, 2), product(1, 2)]));
+            room.fit(9); // of another shape before
+            room.fit(2);
+            counts.multiply(&scores, rows + 5, 3..3 + rows, &mut room);
+            assert_eq!(counts.sums(), Some(vec![40 * i64::from(score) * rows as i64]));
         }
     }
 

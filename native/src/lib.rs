@@ -22,6 +22,7 @@ mod scalars;
 mod skip;
 mod table;
 mod tally;
+mod tiles;
 mod time;
 
 #[cfg(feature = "python")]

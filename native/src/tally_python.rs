@@ -1,9 +1,10 @@
 //! [`tally`](crate::tally) for Python: arrays in buffers, checked before the first row is counted.
 
-use crate::compact::Compact;
+use crate::compact::{Compact, LARGEST_SCORE};
 use crate::compact_python::CompactCounts;
 use crate::counts_python::numbers;
 use crate::tally::{Edges, Grouped};
+use crate::tiles::Tile;
 use pyo3::buffer::{Element, PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -64,6 +65,9 @@ impl Tally {
                 if cells < 0 || bounds > 251 || bounds.max(cells as usize) + SPECIAL > width {
                     return Err(PyValueError::new_err("a column has more cells than there is room for"));
                 }
+                if scores.iter().flatten().any(|score| !(-LARGEST_SCORE..=LARGEST_SCORE).contains(score)) {
+                    return Err(PyValueError::new_err("a score is too large to be multiplied"));
+                }
                 let scores = scores.map(|mut scores| {
                     scores.resize(width, 0);
                     scores
@@ -107,7 +111,7 @@ impl Tally {
         }
         let values: Vec<Values> = arrays.iter().map(|array| array.values(py)).collect();
         let mut targets: Vec<&mut Compact> = counts.iter_mut().map(|counts| &mut counts.inner).collect();
-        self.add(&values, &group, &mut targets)?;
+        self.add(&values, &group, &mut targets, &mut Tile::default())?;
         Ok(true)
     }
 }
@@ -119,7 +123,13 @@ impl Tally {
     }
 
     /// Count every column of rows into `targets[group]`.
-    pub fn add(&self, values: &[Values], group: &[i64], targets: &mut [&mut Compact]) -> PyResult<()> {
+    pub fn add(
+        &self,
+        values: &[Values],
+        group: &[i64],
+        targets: &mut [&mut Compact],
+        tile: &mut Tile,
+    ) -> PyResult<()> {
         for (column, values) in self.columns.iter().zip(values) {
             column.check(values)?;
         }
@@ -133,51 +143,48 @@ impl Tally {
         for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
             target.take((bounds[1] - bounds[0]) as u64);
         }
-        let rows = *grouped.bounds.last().unwrap_or(&0);
-        let mut scores = vec![0i16; self.scored * rows];
-        let mut rest = &mut scores[..];
-        for (j, (column, values)) in self.columns.iter().zip(values).enumerate() {
-            let (mine, others) = rest.split_at_mut(if column.scores.is_some() { rows } else { 0 });
-            rest = others;
-            self.count_column(j, values, &grouped, targets, mine);
-        }
-        for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
-            target.multiply(&scores, self.scored, rows, bounds[0]..bounds[1]);
-        }
+        tile.fit(self.columns.len(), self.scored);
+        tile.count(&grouped, targets, |tile| {
+            let mut slot = 0;
+            for (j, (column, values)) in self.columns.iter().zip(values).enumerate() {
+                self.place(tile, (j, slot), column, values);
+                slot += usize::from(column.scores.is_some());
+            }
+        });
         Ok(())
     }
 
-    fn count_column(
-        &self,
-        j: usize,
-        values: &Values,
-        grouped: &Grouped,
-        targets: &mut [&mut Compact],
-        scores: &mut [i16],
-    ) {
-        let column = &self.columns[j];
+    /// Find the cells of a column.
+    fn place(&self, tile: &mut Tile, place: (usize, usize), column: &Column, values: &Values) {
         let special = self.width - SPECIAL;
-        let mut scores = scores.iter_mut();
-        let table = column.scores.as_deref();
-        for (target, bounds) in targets.iter_mut().zip(grouped.bounds.windows(2)) {
-            let (place, of) = (j * self.width..(j + 1) * self.width, (grouped, bounds[0]..bounds[1]));
-            match (&column.kind, values) {
-                (Kind::Numbers(edges), Values::Numbers(found)) => {
-                    let cell = |row: usize| number_cell(edges, found[row].get(), special);
-                    target.count(place, of, cell, table, &mut scores);
-                }
-                (Kind::Numbers(edges), Values::ScannedNumbers(found)) => {
-                    let cell = |row: usize| number_cell(edges, found[row], special);
-                    target.count(place, of, cell, table, &mut scores);
-                }
-                (_, Values::Codes(found)) => {
-                    target.count(place, of, |row| code_cell(found[row].get(), special), table, &mut scores);
-                }
-                (_, Values::ScannedCodes(found)) => {
-                    target.count(place, of, |row| code_cell(found[row], special), table, &mut scores);
-                }
-                _ => target.count(place, of, |_| special, table, &mut scores),
+        match (&column.kind, values) {
+            (Kind::Numbers(edges), Values::Numbers(found)) => {
+                self.note(tile, place, column, |row| number_cell(edges, found[row].get(), special));
             }
+            (Kind::Numbers(edges), Values::ScannedNumbers(found)) => {
+                self.note(tile, place, column, |row| number_cell(edges, found[row], special));
+            }
+            (_, Values::Codes(found)) => {
+                self.note(tile, place, column, |row| code_cell(found[row].get(), special));
+            }
+            (_, Values::ScannedCodes(found)) => {
+                self.note(tile, place, column, |row| code_cell(found[row], special));
+            }
+            _ => self.note(tile, place, column, |_| special),
+        }
+    }
+
+    #[inline]
+    fn note(
+        &self,
+        tile: &mut Tile,
+        (j, slot): (usize, usize),
+        column: &Column,
+        cell: impl Fn(usize) -> usize,
+    ) {
+        match &column.scores {
+            None => tile.place(j, j * self.width, cell),
+            Some(table) => tile.place_scored((j, j * self.width), (slot, table), cell),
         }
     }
 }
