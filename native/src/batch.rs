@@ -1,6 +1,7 @@
 //! A batch that has been read: its rows by model version, its columns feature by feature.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::rows::{Answer, Row, Rows};
 
@@ -110,6 +111,23 @@ impl Texts {
     pub fn id(&self, row: usize) -> &[u8] {
         let (start, len) = self.ids[row];
         self.bytes(start, len)
+    }
+
+    /// Call `each` with the ids of some rows. A few at a time are copied to `near` first: those of one model
+    /// lie far apart, and what is copied one after another is waited for together.
+    pub fn ids(&self, rows: Range<usize>, near: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
+        for some in self.ids[rows].chunks(TILE) {
+            near.clear();
+            for &(start, len) in some {
+                near.extend_from_slice(self.bytes(start, len));
+            }
+            let mut rest = &near[..];
+            for &(_, len) in some {
+                let (id, others) = rest.split_at(len as usize);
+                each(id);
+                rest = others;
+            }
+        }
     }
 
     /// A text that an answer names.

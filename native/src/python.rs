@@ -177,9 +177,10 @@ impl Scanned {
             return Err(PyValueError::new_err(format!("a secret of {} bytes: 64 at most", secret.len())));
         }
         let mut keys: Vec<u64> = Vec::with_capacity(self.texts.len());
+        let mut near = Vec::new();
         for (first, last, model) in &parts {
             let (texts, hash) = (self.rows(*first, *last)?, id_hash(model, secret));
-            keys.extend((*first..*last).map(|row| hash.digest(texts.id(row))[0]));
+            texts.ids(*first..*last, &mut near, |id| keys.push(hash.digest(id)[0]));
         }
         column(py, keys.iter(), |key| key.to_le_bytes())
     }
