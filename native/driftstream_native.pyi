@@ -132,6 +132,9 @@ class Scanned:
     def numbers(self, block: int, first: int, lines: int) -> bytearray:
         """Columns of numbers of a block (float64), so many ``lines`` of its matrix."""
 
+    def numbers_of(self, parts: Sequence[tuple[int, int]]) -> bytearray:
+        """A column of some blocks, one after the other; ``parts`` are block and line of numbers."""
+
     def codes(self, block: int, first: int, lines: int) -> bytearray:
         """Columns of codes of a block (int32)."""
 

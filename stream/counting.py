@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import GrowingCounts, Reference
-from stream.codec import Batch, Block, Rejected
+from stream.codec import Batch, Rejected, Table, table_of
 from stream.keys import PaneKey
 from stream.outcomes.intake import OutcomeIntake
 from stream.outcomes.join_rows import JoinRows
 from stream.pane_rows import BatchRows, GroupedRows, group_rows, not_traffic, too_late
 from stream.panes import Pane
-from stream.scanned_counting import PlacedTallies, ScannedBlocks
+from stream.table_counting import TableCounting
 from stream.windows import WindowSpec
 
 FUTURE = "future_timestamp"
@@ -89,7 +89,10 @@ class BatchCounter:
     restate_ms: int
     outcomes: OutcomeIntake | None = None
     learning: frozenset[str] = frozenset()
-    _places: PlacedTallies = field(default_factory=PlacedTallies, init=False, compare=False, repr=False)
+    _counting: TableCounting = field(default_factory=TableCounting, init=False, compare=False, repr=False)
+    _newest: dict[tuple[str, str], PaneKey] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def count(
         self,
@@ -119,7 +122,9 @@ class BatchCounter:
             Rejected(row, FUTURE, f"ts {int(batch.ts_ms[row])} is later than {newest_ms}: check the clock")
             for row in np.flatnonzero(future).tolist()
         ]
-        events = self._count_blocks(batch.blocks, partition, behind, newest_ms, deltas)
+        events: Mapping[str, int] = {}
+        if batch.blocks:
+            events = self._count_blocks(table_of(batch.blocks), partition, behind, newest_ms, deltas)
         _count_strangers(batch, partition, ~future, deltas, self.learning)
         for row in rejected:
             deltas[partition[row.row]].totals["rejected"] += 1
@@ -132,18 +137,16 @@ class BatchCounter:
 
     def _count_blocks(
         self,
-        blocks: Sequence[Block],
+        table: Table,
         partition: NDArray[np.intp],
         behind: NDArray[np.int64],
         newest_ms: int,
         deltas: list[Delta],
     ) -> dict[str, int]:
-        if not blocks:
-            return {}
-        specs = [self.windows[block.model] for block in blocks]
-        rows = BatchRows.of(blocks, specs, partition)
+        specs = [self.windows[model] for model, _ in table.names]
+        rows = BatchRows.of(table, specs, partition)
         kept = rows.ts_ms <= newest_ms
-        for name, apart in not_traffic(blocks):
+        for name, apart in not_traffic(table):
             kept = _without(kept, apart, name, rows, deltas)
         late = too_late(rows, specs, self.restate_ms, behind)
         kept = _without(kept, late, "late", rows, deltas)
@@ -152,45 +155,37 @@ class BatchCounter:
         whole = bool(kept.all())
         _add_total(deltas, "events", rows.at if whole else rows.at[kept])
         groups = group_rows(rows, None if whole else kept, partitions=len(deltas))
-        self._add_groups(blocks, rows.ends, groups, deltas)
-        return _events_by_model(blocks, rows.block if whole else rows.block[kept])
+        self._counting.count(table, self.references, groups, self._counts(table.names, groups, deltas))
+        return _events_by_model(table.names, rows.block if whole else rows.block[kept])
 
-    def _add_groups(
-        self, blocks: Sequence[Block], ends: Sequence[int], groups: GroupedRows, deltas: list[Delta]
-    ) -> None:
-        scanned = ScannedBlocks(self._places)
-        start = 0
-        for block, end, first, last in zip(blocks, ends, groups.bounds, groups.bounds[1:], strict=False):
-            if first < last:
-                reference = self.references[block.model, block.version]
-                counts = self._panes(block, reference, range(first, last), groups, deltas)
-                if not scanned.add(block, reference, start, counts):
-                    reference.count_into(counts, block.columns, groups.group[start:end])
-            start = end
-        scanned.count(groups.group)
-
-    def _panes(
-        self,
-        block: Block,
-        reference: Reference,
-        members: range,
-        groups: GroupedRows,
-        deltas: list[Delta],
+    def _counts(
+        self, names: Sequence[tuple[str, str]], groups: GroupedRows, deltas: list[Delta]
     ) -> list[GrowingCounts]:
-        """Counts of the panes that the groups of a block belong to, with their spans of time widened."""
+        """Counts of the pane that each group belongs to, its span of time widened."""
+        keys = [self._key(*names[block], start_ms) for block, start_ms in groups.panes]
+        panes = [delta.panes for delta in deltas]
+        touched = [delta.touched.add for delta in deltas]
         found = []
-        key = PaneKey(block.model, block.version, groups.starts_ms[members[0]], reference.fingerprint)
-        for group in members:
-            if groups.starts_ms[group] != key.start_ms:
-                key = key._replace(start_ms=groups.starts_ms[group])
-            delta = deltas[groups.partitions[group]]
-            pane = delta.panes.get(key)
+        spans = zip(groups.pane, groups.partitions, groups.oldest_ms, groups.newest_ms, strict=True)
+        for number, partition, oldest_ms, newest_ms in spans:  # thousands a batch: each step here shows
+            key = keys[number]
+            pane = panes[partition].get(key)
             if pane is None:
-                pane = delta.panes[key] = Pane(reference.no_counts())
-            pane.widen(groups.oldest_ms[group], groups.newest_ms[group])
-            delta.touched.add(key)
+                reference = self.references[key.model, key.version]
+                pane = panes[partition][key] = Pane(reference.no_counts())
+            if newest_ms > pane.max_ts_ms or oldest_ms < pane.min_ts_ms:
+                pane.widen(oldest_ms, newest_ms)
+            touched[partition](key)
             found.append(pane.counts)
         return found
+
+    def _key(self, model: str, version: str, start_ms: int) -> PaneKey:
+        """Return the key of a pane: the same object while a version stays in it, which is found sooner."""
+        key = self._newest.get((model, version))
+        if key is None or key.start_ms != start_ms:
+            fingerprint = self.references[model, version].fingerprint
+            key = self._newest[model, version] = PaneKey(model, version, start_ms, fingerprint)
+        return key
 
 
 def _without(
@@ -203,10 +198,10 @@ def _without(
     return kept & ~those
 
 
-def _events_by_model(blocks: Sequence[Block], rows: NDArray[np.intp]) -> dict[str, int]:
-    events: Counter[str] = Counter()
-    for block, n in zip(blocks, np.bincount(rows, minlength=len(blocks)).tolist(), strict=True):
-        events[block.model] += n
+def _events_by_model(names: Sequence[tuple[str, str]], rows: NDArray[np.intp]) -> dict[str, int]:
+    events: dict[str, int] = {}
+    for (model, _), n in zip(names, np.bincount(rows, minlength=len(names)).tolist(), strict=True):
+        events[model] = events.get(model, 0) + n
     return events
 
 

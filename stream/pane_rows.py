@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec import Block, InferenceAttributes
+from stream.codec import Table
 from stream.windows import WindowSpec
 
 _LARGEST = 2**62
@@ -33,28 +33,21 @@ class BatchRows:
     slides_ms
         Slide of each block, or of all.
     ends
-        Position after the last row of each block.
+        Position after the last row of each block, one at least.
     """
 
     block: NDArray[np.intp]
     at: NDArray[np.intp]
     ts_ms: NDArray[np.int64]
     slides_ms: NDArray[np.int64]
-    ends: list[int]
+    ends: NDArray[np.intp]
 
     @classmethod
-    def of(
-        cls, blocks: Sequence[Block], specs: Sequence[WindowSpec], partition: NDArray[np.intp]
-    ) -> BatchRows:
-        """Rows of ``blocks``, one at least, with the windows of each; ``partition`` is of the whole batch."""
-        sizes = [len(block.rows) for block in blocks]
-        rows, ts_ms = blocks[0].rows, blocks[0].ts_ms
-        if len(blocks) > 1:
-            rows = np.concatenate([block.rows for block in blocks])
-            ts_ms = np.concatenate([block.ts_ms for block in blocks])
-        owner = np.repeat(np.arange(len(blocks)), sizes)
+    def of(cls, table: Table, specs: Sequence[WindowSpec], partition: NDArray[np.intp]) -> BatchRows:
+        """Rows of a table, with the windows of each block; ``partition`` is of the whole batch."""
+        owner = np.repeat(np.arange(len(table.sizes)), table.sizes)
         slides = _of_each([spec.slide_ms for spec in specs])
-        return cls(owner, partition[rows], ts_ms, slides, np.cumsum(sizes).tolist())
+        return cls(owner, partition[table.rows], table.ts_ms, slides, np.cumsum(table.sizes))
 
     @cached_property
     def pane(self) -> NDArray[np.int64]:
@@ -73,15 +66,12 @@ def _of_each(numbers: list[int]) -> NDArray[np.int64]:
     return np.array(numbers if len(set(numbers)) > 1 else numbers[:1], dtype=np.int64)
 
 
-def not_traffic(blocks: Sequence[Block]) -> list[tuple[str, NDArray[np.bool_]]]:
+def not_traffic(table: Table) -> list[tuple[str, NDArray[np.bool_]]]:
     """Rows that no drift window counts, by the total that does."""
-    said = [block.attributes for block in blocks if isinstance(block.attributes, InferenceAttributes)]
-    if len(said) < len(blocks):  # labels are all their model's
+    traffic = table.traffic
+    if traffic is None:  # labels are all their model's
         return []
-    return [
-        ("errors", np.concatenate([each.is_error for each in said])),
-        ("other_variant", np.concatenate([each.variant for each in said]) != 0),
-    ]
+    return [("errors", traffic.is_error), ("other_variant", traffic.variant != 0)]
 
 
 def too_late(
@@ -102,12 +92,14 @@ class GroupedRows:
     """Rows by (block, pane, partition), in that order.
 
     ``group`` is the group of each row *within its block*, -1 for rows that are not counted. ``bounds[b]`` to
-    ``bounds[b + 1]`` are the groups of block b; the lists have an entry for each group.
+    ``bounds[b + 1]`` are the groups of block b. ``panes`` are block and start of each pane; the other lists
+    have an entry for each group: ``pane`` is the place of its pane in ``panes``.
     """
 
     group: NDArray[np.intp]
     bounds: list[int]
-    starts_ms: list[int]
+    panes: list[tuple[int, int]]
+    pane: list[int]
     partitions: list[int]
     oldest_ms: list[int]
     newest_ms: list[int]
@@ -126,12 +118,16 @@ def group_rows(rows: BatchRows, kept: NDArray[np.bool_] | None, *, partitions: i
     if kept is not None:
         local, counted = np.full(len(kept), -1), local
         local[kept] = counted
-    panes = np.array([known[i] for i in (found // partitions % len(known)).tolist()])
+    pane_of, partition = np.divmod(found, partitions)
+    begins = np.flatnonzero(np.diff(pane_of, prepend=-1))  # groups of a pane follow each other
+    numbers = np.array([known[place] for place in (pane_of[begins] % len(known)).tolist()])
+    starts_ms = rows.start_ms(numbers, owner[begins])
     return GroupedRows(
         local,
         bounds.tolist(),
-        rows.start_ms(panes, owner).tolist(),
-        (found % partitions).tolist(),
+        list(zip(owner[begins].tolist(), starts_ms.tolist(), strict=True)),
+        np.repeat(np.arange(len(begins)), np.diff(begins, append=len(found))).tolist(),
+        partition.tolist(),
         oldest.tolist(),
         newest.tolist(),
     )

@@ -148,6 +148,16 @@ impl Scanned {
         column(py, found.ok_or_else(no_block)?.iter(), |number| number.to_ne_bytes())
     }
 
+    /// A column of numbers of some blocks, one after the other; `parts` are block and line.
+    fn numbers_of(&self, py: Python, parts: Vec<(usize, usize)>) -> PyResult<Py<PyByteArray>> {
+        let mut found = Vec::with_capacity(self.texts.len());
+        for (block, line) in parts {
+            let cells = self.cells(block).ok_or_else(no_block)?;
+            found.extend_from_slice(cells.numbers(line..line + 1).ok_or_else(no_block)?);
+        }
+        column(py, found.iter(), |number| number.to_ne_bytes())
+    }
+
     /// Columns of codes of a block, `lines` from `first` on.
     fn codes(&self, py: Python, block: usize, first: usize, lines: usize) -> PyResult<Py<PyByteArray>> {
         let found = self.cells(block).and_then(|cells| cells.codes(first..first + lines));

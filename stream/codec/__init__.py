@@ -22,6 +22,7 @@ from stream.codec.engine import Engine, make_decoder
 from stream.codec.layout import layouts
 from stream.codec.limits import Limits
 from stream.codec.structs import INFERENCE, LABEL
+from stream.codec.table import Table, table_of
 
 if TYPE_CHECKING:
     from detectors.reference import Reference
@@ -41,6 +42,8 @@ __all__ = [
     "LabelAttributes",
     "Limits",
     "Rejected",
+    "Table",
+    "table_of",
 ]
 
 DEFAULT_LIMITS = Limits()

@@ -87,6 +87,13 @@ class LabelAttributes(NamedTuple):
 Attributes = InferenceAttributes | LabelAttributes
 
 
+class Traffic(NamedTuple):
+    """What tells a model's traffic from its other events: of n predictions, ``is_error`` and ``variant``."""
+
+    is_error: NDArray[np.bool_]
+    variant: NDArray[np.int16]
+
+
 def joined(parts: Sequence[Attributes]) -> Attributes:
     """Return attributes of the same kind one after another."""
     if len(parts) == 1:

@@ -82,14 +82,15 @@ class Block:
 class Batch:
     """One decoded batch.
 
-    ``blocks`` are ordered by their first row. ``unknown`` holds the rows of models or versions without a
-    reference (version ``""``: none given), ``unmonitored`` the rows of configured models whose references
-    have no column of this topic. ``ts_ms`` has one entry for each row given, -1 for rejected ones;
-    ``ts_fallbacks`` counts the rows that took the time of the Kafka record. ``fault`` says what went wrong in
-    the compiled decoder: then what it was given at that moment was decoded in Python.
+    ``blocks`` are ordered by their first row; those of the compiled decoder are made when somebody asks for
+    one. ``unknown`` holds the rows of models or versions without a reference (version ``""``: none given),
+    ``unmonitored`` the rows of configured models whose references have no column of this topic. ``ts_ms`` has
+    one entry for each row given, -1 for rejected ones; ``ts_fallbacks`` counts the rows that took the time of
+    the Kafka record. ``fault`` says what went wrong in the compiled decoder: then what it was given at that
+    moment was decoded in Python.
     """
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: Sequence[Block] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[tuple[str, str], NDArray[np.intp]] = field(default_factory=dict)
     unmonitored: dict[str, NDArray[np.intp]] = field(default_factory=dict)

@@ -7,21 +7,19 @@ Python decoder, and both parts are joined in the order of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec.answers import NO_ANSWERS
-from stream.codec.attributes import Attributes, InferenceAttributes, LabelAttributes
-from stream.codec.batch import Batch, Block
+from stream.codec.batch import Batch
 from stream.codec.batches import BatchDecoder
 from stream.codec.joining import joined_batch
-from stream.codec.plan import IGNORED, Plan
+from stream.codec.plan import Plan
 from stream.codec.portions import ScannedDecoding
-from stream.codec.scanned import Lines, ScannedAnswers, ScannedColumns, ScannedIds
+from stream.codec.scanned_table import ScannedTable, ScannedVersions
 
 if TYPE_CHECKING:
     from driftstream_native import Scanned, Scanner
@@ -55,12 +53,7 @@ class CompiledDecoder:
         self._plan = plan
         self._make_python = python
         self._unmonitored = unmonitored
-        self._lines = [
-            Lines.of(layout, cells.numbers, cells.codes, spec.numbers)
-            for spec, (layout, cells) in zip(plan.versions, plan.layouts, strict=True)
-        ]
-        self._segments = [len(plan.models[spec.model].segments) for spec in plan.versions]
-        self._has_answers = [spec.answers != IGNORED for spec in plan.versions]
+        self._versions = ScannedVersions.of(plan)
 
     @cached_property
     def _python(self) -> BatchDecoder:
@@ -80,7 +73,7 @@ class CompiledDecoder:
         """Return the batch of what was read and of the records left: their values and Kafka record times."""
         unknown, unmonitored = _rows_by_name(scanned, self._unmonitored)
         found = Batch(
-            blocks=list(self._blocks(scanned)),
+            blocks=ScannedTable(scanned, self._versions) if scanned.blocks else [],
             unknown=unknown,
             unmonitored=unmonitored,
             ts_fallbacks=scanned.fallbacks,
@@ -90,39 +83,6 @@ class CompiledDecoder:
             return found
         rest = self._python.decode(values, record_ts_ms)
         return joined_batch(found, rest, np.array(scanned.left, np.intp))
-
-    def _blocks(self, scanned: Scanned) -> Iterator[Block]:
-        """Return the blocks of what was scanned; each takes its part of every buffer."""
-        segments = np.frombuffer(scanned.segments, np.int16)
-        rows = np.frombuffer(scanned.rows, np.int64)
-        choices = np.frombuffer(scanned.choices, np.int16)
-        flags = np.frombuffer(scanned.flags, np.bool_)
-        amounts = np.frombuffer(scanned.amounts, np.float64)
-        ts_ms = np.frombuffer(scanned.ts_ms, np.int64)[rows]
-        segment = 0
-        for number, (version, first, last) in enumerate(scanned.blocks):
-            size = last - first
-            wide = self._segments[version]
-            of_segments = segments[segment : (segment := segment + wide * size)].reshape(wide, size)
-            lines = self._lines[version]
-            columns = ScannedColumns(scanned, number, lines, size)
-            attributes: Attributes
-            if self._plan.labels:
-                attributes = LabelAttributes(flags[first:last], amounts[first:last], choices[first:last])
-            else:
-                attributes = InferenceAttributes(
-                    choices[first:last], flags[first:last], amounts[first:last], of_segments, columns.measures
-                )
-            yield Block(
-                model=lines.model,
-                version=lines.version,
-                rows=rows[first:last],
-                ts_ms=ts_ms[first:last],
-                ids=ScannedIds(scanned, first, last),
-                columns=columns,
-                attributes=attributes,
-                answers=ScannedAnswers(scanned, first, last) if self._has_answers[version] else NO_ANSWERS,
-            )
 
 
 def _rows_by_name(

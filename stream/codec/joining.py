@@ -13,6 +13,8 @@ from stream.codec.answers import Answers
 from stream.codec.attributes import joined, taken
 from stream.codec.batch import Batch, Block
 from stream.codec.ids import JoinedIds
+from stream.codec.patched_table import PatchedTable
+from stream.codec.scanned_table import ScannedTable
 
 
 def placed(batch: Batch, places: NDArray[np.intp]) -> Batch:
@@ -44,14 +46,22 @@ def joined_batch(most: Batch, rest: Batch, places: NDArray[np.intp]) -> Batch:
     )
 
 
-def _joined_blocks(most: Sequence[Block], rest: Sequence[Block]) -> list[Block]:
+def _joined_blocks(most: Sequence[Block], rest: Sequence[Block]) -> Sequence[Block]:
     if not rest:
-        return list(most)
-    blocks = {(block.model, block.version): block for block in most}
+        return most
+    names = most.names if isinstance(most, ScannedTable) else [(block.model, block.version) for block in most]
+    place = {name: number for number, name in enumerate(names)}
+    left = dict.fromkeys(range(len(most)))
+    patches = []
     for block in rest:
-        key = block.model, block.version
-        blocks[key] = joined_block([blocks[key], block]) if key in blocks else block
-    return sorted(blocks.values(), key=lambda block: int(block.rows[0]))
+        number = place.get((block.model, block.version))
+        if number is not None:
+            block = joined_block([most[number], block])  # noqa: PLW2901
+            del left[number]
+        patches.append(block)
+    if left and isinstance(most, ScannedTable):
+        return PatchedTable(most, list(left), patches)
+    return sorted([*(most[number] for number in left), *patches], key=lambda block: int(block.rows[0]))
 
 
 def joined_block(parts: Sequence[Block]) -> Block:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec import Batch, Block, Declared, InferenceAttributes, LabelAttributes
-from stream.codec.together import joined_alike, keys_of
+from stream.codec import Batch, Block, Declared, InferenceAttributes, LabelAttributes, Table, table_of
 from stream.outcomes.columns import OutcomeReader
 from stream.outcomes.join import DEFAULT_SECRET, Labels, Predictions, is_sampled
 from stream.outcomes.join_rows import JoinRows, Taken, by_partition
@@ -81,75 +80,69 @@ class OutcomeIntake:
         self, batch: Batch, partition: NDArray[np.intp], *, newest_ms: int, partitions: int
     ) -> list[JoinRows]:
         """Rows of each of ``partitions`` partitions; ``partition`` and ``newest_ms`` as for the counting."""
-        alike: dict[int, list[Block]] = {}
-        for block in batch.blocks:
-            kind = self._kind_of.get((block.model, block.version))
+        if not batch.blocks:
+            return by_partition([], partitions)
+        table = table_of(batch.blocks)
+        alike: dict[int, list[int]] = {}
+        for number, name in enumerate(table.names):
+            kind = self._kind_of.get(name)
             if kind is not None:
-                alike.setdefault(kind, []).append(block)
+                alike.setdefault(kind, []).append(number)
         taken = [
-            self._taken(blocks, self._kinds[kind], partition, newest_ms) for kind, blocks in alike.items()
+            self._taken(table, numbers, self._kinds[kind], partition, newest_ms)
+            for kind, numbers in alike.items()
         ]
         return by_partition(taken, partitions)
 
     def _taken(
-        self, blocks: Sequence[Block], kind: _Kind, partition: NDArray[np.intp], newest_ms: int
+        self,
+        table: Table,
+        numbers: Sequence[int],
+        kind: _Kind,
+        partition: NDArray[np.intp],
+        newest_ms: int,
     ) -> Taken:
         """Rows of blocks of one kind that are joined."""
-        block = joined_alike(blocks, kind.reader.scores)
-        key = keys_of(blocks, self._secret)
+        block = table.alike(numbers, () if table.traffic is None else kind.reader.scores)
+        key = table.keys(numbers, self._secret)
+        names, sizes = [table.names[number] for number in numbers], table.sizes[numbers]
         wanted = block.ts_ms <= newest_ms
         if kind.sample < 1:
             wanted = wanted & is_sampled(key, kind.sample)
-        read: _Read = self._labels if isinstance(block.attributes, LabelAttributes) else self._predictions
-        wanted, rows = read(blocks, block, key, kind.reader, wanted)
-        models = tuple(dict.fromkeys(each.model for each in blocks))
-        place = {model: number for number, model in enumerate(models)}
-        model = np.repeat([place[each.model] for each in blocks], [len(each.rows) for each in blocks])
+        rows: Predictions | Labels
+        if isinstance(block.attributes, InferenceAttributes):
+            strata = [
+                (self._models[model].strata, version, size)
+                for (model, version), size in zip(names, sizes.tolist(), strict=True)
+            ]
+            rows = _predictions(block, key, kind.reader, stratum_numbers(strata, block.attributes))
+            wanted = wanted & ~block.attributes.is_error
+        else:
+            rows = _labels(block, key, kind.reader, block.attributes)
+            wanted = wanted & ~np.isnan(rows.label)
+        place: dict[str, int] = {}
+        model = np.repeat([place.setdefault(model, len(place)) for model, _ in names], sizes)
         at = partition[block.rows]
         if wanted.all():
-            return Taken(models, model, at, rows)
+            return Taken(tuple(place), model, at, rows)
         kept = np.flatnonzero(wanted)
-        return Taken(models, model[kept], at[kept], rows.take(kept))
-
-    def _predictions(
-        self,
-        blocks: Sequence[Block],
-        block: Block,
-        key: NDArray[np.uint64],
-        reader: OutcomeReader,
-        wanted: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.bool_], Predictions]:
-        attributes = block.attributes
-        assert isinstance(attributes, InferenceAttributes)
-        predicted = reader.predictions(block)
-        tables = [(self._models[each.model].strata, each.version, len(each.rows)) for each in blocks]
-        strata = stratum_numbers(tables, attributes)
-        return wanted & ~attributes.is_error, Predictions(
-            key, block.ts_ms, strata, predicted.prediction, predicted.score
-        )
-
-    def _labels(
-        self,
-        _: Sequence[Block],
-        block: Block,
-        key: NDArray[np.uint64],
-        reader: OutcomeReader,
-        wanted: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.bool_], Labels]:
-        attributes = block.attributes
-        assert isinstance(attributes, LabelAttributes)
-        label = reader.labels(block)
-        found = Labels(
-            key=key,
-            ts_ms=block.ts_ms,
-            label=label,
-            supersedes=attributes.supersedes,
-            value=attributes.value,
-        )
-        return wanted & ~np.isnan(label), found
+        return Taken(tuple(place), model[kept], at[kept], rows.take(kept))
 
 
-_Read = Callable[
-    [Sequence[Block], Block, NDArray[np.uint64], OutcomeReader, NDArray[np.bool_]],
-    tuple[NDArray[np.bool_], Predictions | Labels],
-]
+def _predictions(
+    block: Block, key: NDArray[np.uint64], reader: OutcomeReader, strata: NDArray[np.uint16]
+) -> Predictions:
+    predicted = reader.predictions(block)
+    return Predictions(key, block.ts_ms, strata, predicted.prediction, predicted.score)
+
+
+def _labels(
+    block: Block, key: NDArray[np.uint64], reader: OutcomeReader, attributes: LabelAttributes
+) -> Labels:
+    return Labels(
+        key=key,
+        ts_ms=block.ts_ms,
+        label=reader.labels(block),
+        supersedes=attributes.supersedes,
+        value=attributes.value,
+    )

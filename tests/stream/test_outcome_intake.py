@@ -109,6 +109,24 @@ def test_labels_carry_what_they_correct_and_are_worth() -> None:
     np.testing.assert_array_equal(found.value, [9.5, np.nan, np.nan])
 
 
+def test_labels_of_models_with_scores_share_a_batch() -> None:
+    models, reader = ("m", "other"), OutcomeReader(SPEC, REFERENCE)
+    outcomes = OutcomeIntake(
+        dict.fromkeys(models, joined_model()), {"m": {"v2": reader}, "other": {"1": reader}}
+    )
+    decoder = JsonLabelDecoder(REFERENCES, declared=dict.fromkeys(models, DECLARED))
+    values = [
+        json.dumps({"prediction_id": "p", "model": model, "ts": T0, "label": label}).encode()
+        for model, label in (("m", "yes"), ("other", "no"), ("m", "no"))
+    ]
+    batch = decoder.decode(values, [T0] * 3)
+    (rows,) = outcomes.take(batch, np.zeros(3, np.intp), newest_ms=NOW, partitions=1)
+    assert {model: found.label.tolist() for model, found in rows.labels().items()} == {
+        "m": [1, 0],
+        "other": [0],
+    }
+
+
 def test_feedback_without_a_label_is_no_label() -> None:
     (delta,) = count(intake(), [{"label": None, "feedback": "thumbs_up"}, {"label": [1]}], source="labels")
     assert delta.outcomes.models == []

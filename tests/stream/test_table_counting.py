@@ -16,7 +16,7 @@ from stream.windows import WindowSpec
 
 pytest.importorskip("driftstream_native", reason="the compiled package is not installed")
 
-PARTITIONS, MODELS, START_MS = 3, 4, 1_760_000_040_000
+PARTITIONS, MODELS, START_MS = 3, 8, 1_760_000_040_000
 NEWEST_MS = 2**60
 
 
@@ -43,7 +43,8 @@ def values(rows: int, seed: int, odd: float) -> list[bytes]:
         ts_ms = START_MS + int(random.integers(0, 120_000))
         event = {"prediction_id": str(row), "model": f"m{row % MODELS}", "ts": ts_ms, "features": features}
         text = json.dumps(event)
-        found.append((text[:-1] + ', "model": "m0"}' if random.random() < odd else text).encode())
+        twice = f', "model": "m{row % MODELS}"}}'
+        found.append((text[:-1] + twice if random.random() < odd else text).encode())
     return found
 
 
@@ -64,9 +65,11 @@ def counted(
     return [{key: pane.to_bytes() for key, pane in each.panes.items()} for each in intakes]
 
 
-@pytest.mark.parametrize("odd", [0.0, 0.1], ids=["all compiled", "some left to Python"])
+@pytest.mark.parametrize(
+    "odd", [0.0, 0.0005, 0.1], ids=["all compiled", "some of few models left to Python", "some of all"]
+)
 def test_panes_are_those_of_the_python_decoder(references, odd):
-    batches = [values(rows, rows, odd) for rows in (1, 40, 3_000, 9_000)]
+    batches = [values(rows, rows, odd) for rows in (1, 40, 3_000, 16_000)]
     found = counted(references, "native", batches)
     assert found == counted(references, "python", batches)
     assert max(Pane.from_bytes(data).counts.n for each in found for data in each.values()) > 255
