@@ -6,6 +6,16 @@ import time
 from typing import Protocol
 
 
+def monotonic_ms() -> int:
+    """The clock of timers."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def thread_ms() -> int:
+    """CPU time of this thread."""
+    return time.thread_time_ns() // 1_000_000
+
+
 class Clock(Protocol):
     """A wall clock and a monotonic one, both in ms."""
 
@@ -25,7 +35,7 @@ class WallClock:
 
     def monotonic_ms(self) -> int:
         """See :class:`Clock`."""
-        return time.monotonic_ns() // 1_000_000
+        return monotonic_ms()
 
 
 WALL_CLOCK = WallClock()

@@ -91,7 +91,12 @@ class Committer:
         Soon, too, while a close is near: what is left to commit at the close is little then, and nobody waits
         for a commit of thousands of panes that has just begun.
         """
-        return min(next_ms, last_ms + CLOSING_FLUSH_MS) if self._is_closing or self._is_near else next_ms
+        return min(next_ms, last_ms + CLOSING_FLUSH_MS) if self.is_closing else next_ms
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether windows close, or are about to, by what was counted since the last commit."""
+        return self._is_closing or self._is_near
 
     def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
         """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.

@@ -16,7 +16,8 @@ from stream.topic_batch import OpenBatch, TopicBatch
 
 log = logging.getLogger(__name__)
 CHUNK = 500  # records a consume call: with more, the live objects fall out of the processor's cache
-POLL_S = 0.05
+POLL_S, CLOSING_POLL_S = 0.05, 0.01
+"""How long a chunk is waited for that is not full; shortly while a window is about to close."""
 ROWS_A_MODEL = 200
 """Records of each model version that a batch should have: what is done a model then costs little a record."""
 MOST_BATCHES = 10
@@ -39,6 +40,7 @@ def gather(
     decoders: Mapping[str, Decoder],
     *,
     limit: int,
+    poll_s: float,
     unless: Callable[[], bool],
     newest_ms: Callable[[], int],
 ) -> list[TopicBatch]:
@@ -51,6 +53,8 @@ def gather(
     ----------
     decoders
         By topic.
+    poll_s
+        How long a chunk is waited for that is not full.
     unless
         Stops gathering early (a shutdown).
     newest_ms
@@ -64,7 +68,7 @@ def gather(
     opened: dict[str, OpenBatch] = {}
     gathered, is_full = 0, True
     while gathered < limit and is_full and not unless():
-        chunk = consumer.consume(CHUNK, POLL_S)
+        chunk = consumer.consume(CHUNK, poll_s)
         is_full = len(chunk) == CHUNK
         has_events = any(map(Record.error, chunk))
         events = [record for record in chunk if record.error() is not None] if has_events else []

@@ -26,6 +26,7 @@ import redis
 from confluent_kafka import Consumer, TopicPartition
 
 from stream.assignment import Assignment
+from stream.clock import monotonic_ms, thread_ms
 from stream.codec import Decoder, Rejected
 from stream.commit import Committer
 from stream.counting import BatchCounter
@@ -33,7 +34,7 @@ from stream.crash_points import reached
 from stream.dead_letters import dead_letter, emptied
 from stream.errors import DependencyError, Fenced
 from stream.flood_guard import FloodGuard
-from stream.gather import batch_for, gather
+from stream.gather import CLOSING_POLL_S, POLL_S, batch_for, gather
 from stream.ingest_gauges import IngestGauges
 from stream.learning.sightings import Sightings
 from stream.metrics import Metrics
@@ -74,16 +75,6 @@ class Source:
     counter: BatchCounter
 
 
-def thread_ms() -> int:
-    """CPU time of this thread."""
-    return time.thread_time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """The clock of timers."""
-    return time.monotonic_ns() // 1_000_000
-
-
 class Ingest:
     """The loop. :meth:`run` returns after :meth:`stop`; what it raises ends the worker."""
 
@@ -117,6 +108,7 @@ class Ingest:
         self._next_probe_ms = 0
         self._uncommitted = 0
         self._batch = spec.batch
+        self._poll_s = POLL_S
         self._beat_heard = beat
         self._gauges = IngestGauges(consumer, metrics)
         self._last_commit_ms = monotonic_ms()
@@ -169,12 +161,14 @@ class Ingest:
             self.assignment,
             {topic: source.decoder for topic, source in self._sources.items()},
             limit=limit,
+            poll_s=self._poll_s,
             unless=self._stopping.is_set,
             newest_ms=self._newest_ms,
         )
         if batches:
             self._uncommitted += sum(map(len, batches))
             self._batch = batch_for(self.spec.batch, max(map(self._count, batches)))
+        self._poll_s = CLOSING_POLL_S if batches and self._committer.is_closing else POLL_S
         now = monotonic_ms()
         flush_ms = self._committer.flush_by(self._next_flush_ms, self._last_commit_ms)
         if self._uncommitted >= self.spec.flush_events or now >= flush_ms:
