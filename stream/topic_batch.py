@@ -6,7 +6,6 @@ Held are those that may become dead letters.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,8 +79,9 @@ class OpenBatch:
     def __init__(self, topic: str, decoding: Decoding) -> None:
         self._topic = topic
         self._decoding = decoding
-        self._partitions = array("q")
-        self._offsets = array("q")
+        self._rows = 0
+        self._partitions: list[NDArray[np.intp]] = []
+        self._offsets: list[NDArray[np.int64]] = []
         self._held: dict[int, Record] = {}
         self._newest_ms = 0
         self._generations: list[tuple[int, int]] = []
@@ -96,12 +96,13 @@ class OpenBatch:
         newest_ms
             By the clock of this moment, later events come from the future.
         """
-        before = len(self._offsets)
+        before, size = self._rows, len(records)
+        self._rows += size
         if not self._generations or self._generations[-1][1] != generation:
             self._generations.append((before, generation))
         self._newest_ms = max(self._newest_ms, newest_ms)
-        self._partitions.extend(map(Record.partition, records))  # type: ignore[arg-type]  # of a broker: it has one
-        self._offsets.extend(map(Record.offset, records))  # type: ignore[arg-type]
+        self._partitions.append(np.fromiter(map(Record.partition, records), np.intp, size))
+        self._offsets.append(np.fromiter(map(Record.offset, records), np.int64, size))
         values: list[bytes | None] = list(map(Record.value, records))
         for row in self._decoding.take(values, RecordTimes(records), newest_ms=newest_ms):
             self._held[before + row] = records[row]
@@ -111,8 +112,7 @@ class OpenBatch:
 
         ``owned`` gives the partitions that are ours now, by topic and number.
         """
-        partitions = np.frombuffer(self._partitions, np.int64)
-        offsets = np.frombuffer(self._offsets, np.int64)
+        partitions, offsets = np.concatenate(self._partitions), np.concatenate(self._offsets)
         present, at = _present(partitions)
         here = [owned(self._topic, each) for each in present.tolist()]
         kept = offsets >= np.array([0 if each is None else each.position for each in here])[at]
@@ -136,10 +136,10 @@ class OpenBatch:
             for row, generation in self._generations:
                 if owned.generation <= generation:
                     return row
-        return len(self._offsets)
+        return self._rows
 
 
-def _present(partitions: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _present(partitions: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The partitions there are, and each record's index into them: ``np.unique`` by counting."""
     present = np.flatnonzero(np.bincount(partitions))
     index = np.zeros(partitions.max(initial=0) + 1, dtype=np.intp)
