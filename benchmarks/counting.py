@@ -1,24 +1,22 @@
 """What counting costs: compiled beside numpy by rows of a model, and a thousand models beside one.
 
-``python -m benchmarks.counting`` decodes workload W once and counts its blocks again and again into panes of
-8 partitions, as ingest does. CPU nanoseconds a row, best of some rounds.
+``python -m benchmarks.counting`` decodes workload W once and counts it again and again into panes of 8
+partitions, as ingest does. CPU nanoseconds a row, best of some rounds.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import MODEL, VERSION, reference, workload
+from benchmarks.workload import MODEL, VERSION, Shape, reference, workload
 from detectors import Reference
 from detectors.compiled import IS_INSTALLED
 from stream.codec import Batch, Block, JsonInferenceDecoder
-from stream.codec.attributes import taken
 from stream.counting import BatchCounter
 from stream.keys import PaneKey
 from stream.panes import Pane
@@ -39,27 +37,6 @@ def best_ns(call: Callable[[], object], rows: int) -> float:
     return min(spent) / rows
 
 
-def part_of(block: Block, model: str, rows: np.ndarray[Any, np.dtype[np.intp]], first: int) -> Block:
-    """Rows of a block as those of another model; in the batch they follow ``first``."""
-    return replace(
-        block,
-        model=model,
-        rows=np.arange(first, first + len(rows)),
-        ts_ms=block.ts_ms[rows],
-        columns={name: values[rows] for name, values in block.columns.items()},
-        attributes=taken(block.attributes, rows),
-    )
-
-
-def of_models(block: Block, models: int, rows: int) -> Batch:
-    """A batch whose rows are of that many models, as many of each."""
-    each = rows // models
-    parts = [
-        part_of(block, f"{MODEL}-{i}", np.arange(i * each, (i + 1) * each), i * each) for i in range(models)
-    ]
-    return Batch(blocks=parts, ts_ms=np.concatenate([part.ts_ms for part in parts]))
-
-
 def by_rows(block: Block, frozen: Reference, sizes: Sequence[int]) -> None:
     print("counting the rows of one model into 8 panes, CPU ns a row\n  rows       numpy    compiled")
     for rows in sizes:
@@ -76,16 +53,17 @@ def by_rows(block: Block, frozen: Reference, sizes: Sequence[int]) -> None:
         print(f"{rows:>6,} {plain:>11,.0f} {compiled if IS_INSTALLED else float('nan'):>11,.0f}")
 
 
-def by_models(block: Block, frozen: Reference) -> None:
+def by_models(frozen: Reference) -> None:
     print("a batch through the counter, CPU ns a row\nmodels   rows")
     for models, rows in ((1, 5_000), (100, 5_000), (1_000, 5_000), (1_000, 50_000)):
-        batch = of_models(block, models, rows)
-        names = [each.model for each in batch.blocks]
-        counter = BatchCounter(
-            {(name, VERSION): frozen for name in names}, dict.fromkeys(names, WINDOWS), restate_ms=0
-        )
-        each = rows // models  # of every model, a row goes to each partition in turn
-        at = np.arange(rows) % each % PARTITIONS
+        load = workload(rows, Shape(models=models))
+        references = {(name, VERSION): frozen for name in load.models}
+        batch = JsonInferenceDecoder(references).decode(list(load.values), [-1] * rows)
+        counter = BatchCounter(references, dict.fromkeys(load.models, WINDOWS), restate_ms=0)
+        each = (
+            rows // models
+        )  # of every model, as many to each partition, which follow each other as they are fetched
+        at = np.arange(rows) // models * PARTITIONS // each
         panes: list[dict[PaneKey, Pane]] = [{} for _ in range(PARTITIONS)]
 
         def count(
@@ -102,7 +80,7 @@ def main() -> None:
     decoder = JsonInferenceDecoder({(MODEL, VERSION): frozen})
     (block,) = decoder.decode(list(load.values), [-1] * ROWS).blocks
     by_rows(block, frozen, (5_000, 500, 50))
-    by_models(block, frozen)
+    by_models(frozen)
 
 
 if __name__ == "__main__":

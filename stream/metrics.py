@@ -65,6 +65,7 @@ class Metrics:
             raise ValueError(f"top_features is {top_features}, it must be at least 1")
         self.registry = registry if registry is not None else CollectorRegistry()
         self.models = frozenset(models)
+        self._add_events: dict[tuple[str, str], Callable[[float], None]] = {}
         self._ends_ms: dict[SeriesLabels, int] = {}
         self._firing: dict[str, set[tuple[str, str]]] = {}
         counter = partial(Counter, namespace="driftstream", registry=self.registry)
@@ -183,7 +184,12 @@ class Metrics:
 
     def events(self, topic: str, model: str, count: int) -> None:
         """Count decoded events of a model; one that nobody configured counts as ``__other__``."""
-        self.events_total.labels(topic, self._model(model)).inc(count)
+        add = self._add_events.get((topic, model))  # for a thousand models a thousand times a batch
+        if add is None:
+            add = self.events_total.labels(topic, self._model(model)).inc
+            if model in self.models:
+                self._add_events[topic, model] = add
+        add(count)
 
     def rejected(self, topic: str, reason: str, count: int = 1) -> None:
         """Count records sent to the dead-letter topic; ``reason`` is one of the codec's fixed words."""
