@@ -50,6 +50,13 @@ class CompactCounts:
     def framed(self, start: bytes, head: bytes) -> bytes:
         """Return ``start``, u32 length and CRC-32 of the rest, then the rest: ``head`` and :meth:`packed`."""
 
+def bulk_panes(start: bytes, panes: Sequence[tuple[CompactCounts, int, int, bytes]]) -> bytes:
+    """Panes as arguments for Redis, one after the other, each with the bytes that follow it.
+
+    ``panes`` are counts, first and last event time, and what follows; a pane is what ``framed`` makes of
+    ``start`` and the two times as int64.
+    """
+
 @final
 class PlacedTally:
     """A tally, and the line of each of its columns in the blocks of a version; None for absent ones."""

@@ -225,10 +225,10 @@ impl Compact {
         self.sums = joint;
     }
 
-    /// Append the stored form: that of `detectors.Counts`.
-    pub fn pack(&self, bytes: &mut Vec<u8>) {
+    /// Append the stored form: that of `detectors.Counts`. Returns what [`packed_into`] does.
+    pub fn pack(&self, bytes: &mut Vec<u8>) -> (usize, u32) {
         let sums = self.sums.as_ref().map(|sums| sums as &dyn Numbers);
-        packed_into(bytes, self.rows, self.columns as u32, &self.cells, sums);
+        packed_into(bytes, self.rows, self.columns as u32, &self.cells, sums)
     }
 
     /// Add 1 to each of these cells, which are numbered through all columns; one that is not there counts nowhere.

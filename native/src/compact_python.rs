@@ -1,11 +1,12 @@
 //! [`compact`](crate::compact) for Python.
 
 use crate::compact::Compact;
-use crate::counts::crc32;
+use crate::counts::{crc32, crc32_of_both};
 use crate::counts_python::numbers;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes};
 
 /// Counts of one pane; see `driftstream_native.pyi`.
@@ -60,16 +61,45 @@ impl CompactCounts {
 
     /// `head` and the stored form, behind `start`, their length and checksum.
     fn framed<'py>(&self, py: Python<'py>, start: &[u8], head: &[u8]) -> Bound<'py, PyBytes> {
-        let mut bytes = start.to_vec();
-        bytes.extend_from_slice(&[0; 8]);
-        let payload = bytes.len();
-        bytes.extend_from_slice(head);
-        self.inner.pack(&mut bytes);
-        let (length, checksum) = ((bytes.len() - payload) as u32, crc32(&bytes[payload..]));
-        bytes[start.len()..start.len() + 4].copy_from_slice(&length.to_le_bytes());
-        bytes[start.len() + 4..payload].copy_from_slice(&checksum.to_le_bytes());
+        let mut bytes = Vec::new();
+        self.frame(&mut bytes, start, head);
         PyBytes::new(py, &bytes)
     }
+}
+
+impl CompactCounts {
+    fn frame(&self, bytes: &mut Vec<u8>, start: &[u8], head: &[u8]) {
+        bytes.extend_from_slice(start);
+        let place = bytes.len();
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(head);
+        let (rest, checksum) = self.inner.pack(bytes);
+        let payload = place + 8;
+        let checksum = crc32_of_both(crc32(&bytes[payload..rest]), checksum, (bytes.len() - rest) as u32);
+        let length = (bytes.len() - payload) as u32;
+        bytes[place..place + 4].copy_from_slice(&length.to_le_bytes());
+        bytes[place + 4..payload].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+/// Counts, first and last time of their events, and what is to follow.
+type Pane<'py> = (PyRef<'py, CompactCounts>, i64, i64, PyBackedBytes);
+
+/// Panes as arguments for Redis, each behind `start`; see `driftstream_native.pyi`.
+#[pyfunction]
+pub fn bulk_panes<'py>(py: Python<'py>, start: &[u8], panes: Vec<Pane<'py>>) -> Bound<'py, PyBytes> {
+    let (mut bytes, mut framed) = (Vec::new(), Vec::new());
+    for (counts, first_ms, last_ms, behind) in &panes {
+        let mut head = [0; 16];
+        head[..8].copy_from_slice(&first_ms.to_le_bytes());
+        head[8..].copy_from_slice(&last_ms.to_le_bytes());
+        framed.clear();
+        counts.frame(&mut framed, start, &head);
+        bytes.extend_from_slice(format!("${}\r\n", framed.len()).as_bytes());
+        bytes.extend_from_slice(&framed);
+        bytes.extend_from_slice(behind);
+    }
+    PyBytes::new(py, &bytes)
 }
 
 fn bytes_of<'py>(py: Python<'py>, numbers: &[i64]) -> Bound<'py, PyByteArray> {

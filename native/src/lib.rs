@@ -54,6 +54,7 @@ fn driftstream_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch_tally_python::PlacedTally>()?;
     module.add_class::<compact_python::CompactCounts>()?;
     module.add_function(wrap_pyfunction!(counts_python::counts_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(compact_python::bulk_panes, module)?)?;
     module.add_function(wrap_pyfunction!(batch_tally_python::count_scanned, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
