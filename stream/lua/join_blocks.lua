@@ -13,6 +13,14 @@ local now = clock[1] * 1000 + floor(clock[2] / 1000)
 local counts, names, first = {}, {}, 7 + tonumber(ARGV[6])
 for i = 7, first - 1 do names[#names + 1] = ARGV[i]; counts[ARGV[i]] = 0 end
 local function count(name) counts[name] = counts[name] + 1 end
+-- rows hold numbers of strata: if the store has lost its data they may be of others, and nothing is done
+local strata_end = first + 2 * tonumber(ARGV[first])
+for i = first + 1, strata_end, 2 do
+  if tonumber(call('HGET', KEYS[4], ARGV[i]) or '') ~= tonumber(ARGV[i + 1]) then
+    return redis.status_reply('RENUMBERED')
+  end
+end
+first = strata_end + 1
 
 -- ---- journal: rows of one shape and block together
 local SOUND = {[8] = true, [14] = true, [16] = true, [22] = true}

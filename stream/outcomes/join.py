@@ -10,12 +10,15 @@ transition: what is sent twice counts once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stream.outcomes.model_rows import Joined, ModelRows
 
 MAX_STRATA = 65_534
 """Strata a model can name; the next ones share :data:`OTHER_STRATUM`."""
@@ -132,13 +135,7 @@ class Labels:
         )
 
 
-class ModelRows(NamedTuple):
-    """What is to be joined of one model, predictions first; None where there are none."""
-
-    model: str
-    predictions: Predictions | None
-    labels: Labels | None
-    horizon_ms: int
+Rows = TypeVar("Rows", Predictions, Labels)
 
 
 class JoinCounts(NamedTuple):
@@ -206,7 +203,7 @@ class JoinStore(Protocol):
     ) -> JoinCounts:
         """Apply rows in bounded atomic steps; repeat it after a failure, repeated rows change nothing."""
 
-    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+    def join_all(self, rows: ModelRows) -> Iterator[Joined]:
         """Apply the rows of many models in few round trips; what was done, as it is done."""
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
@@ -275,6 +272,25 @@ def is_sampled(key: NDArray[np.uint64], rate: float) -> NDArray[np.bool_]:
 def _refuse_negative(ts_ms: NDArray[np.int64]) -> None:
     if len(ts_ms) and int(ts_ms.min()) < 0:
         raise ValueError(f"event time {int(ts_ms.min())} ms is before 1970: the join takes times from 0 on")
+
+
+def no_predictions() -> Predictions:
+    """No rows."""
+    return Predictions(
+        np.empty(0, np.uint64),
+        np.empty(0, np.int64),
+        np.empty(0, np.uint16),
+        np.empty(0, np.float64),
+        np.empty(0, np.float64),
+    )
+
+
+def together(parts: Sequence[Rows]) -> Rows:
+    """Rows of all parts, one at least."""
+    if len(parts) == 1:
+        return parts[0]
+    kind: Callable[..., Rows] = type(parts[0])
+    return kind(*(np.concatenate([getattr(each, name.name) for each in parts]) for name in fields(parts[0])))
 
 
 def no_transitions() -> Transitions:

@@ -20,11 +20,11 @@ from stream.outcomes.join import (
     JoinCounts,
     Journal,
     Labels,
-    ModelRows,
     OutcomeCommit,
     Predictions,
 )
 from stream.outcomes.join_packing import block_span_ms
+from stream.outcomes.model_rows import Joined, ModelRows
 
 _RANKED = Struct(">d")
 _Prediction = tuple[int, int, float, float]  # ts_ms, stratum, prediction, score
@@ -116,11 +116,16 @@ class MemoryJoin:
                 _label(held, key, _Label.of(*row), horizon_ms)
         return JoinCounts(*(held.counts[name] - before[name] for name in JoinCounts._fields))
 
-    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+    def join_all(self, rows: ModelRows) -> Iterator[Joined]:
         """See :class:`stream.outcomes.join.JoinStore`."""
-        for each in rows:
-            counts = self.join(each.model, each.predictions, each.labels, horizon_ms=each.horizon_ms)
-            yield each.model, counts
+        places = zip(rows.models, rows.horizons_ms, rows.bounds, rows.strata, strict=True)
+        for model, horizon_ms, (first, last), strata in places:
+            known = self._of(model).strata
+            if any(known.get(name) != number for name, number in strata.items()):
+                yield Joined(model, JoinCounts(), is_renumbered=True)
+                continue
+            predictions = rows.predictions.take(slice(first, last))
+            yield Joined(model, self.join(model, predictions, rows.labels.get(model), horizon_ms=horizon_ms))
 
     def strata_of(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
         """See :class:`stream.outcomes.join.JoinStore`."""

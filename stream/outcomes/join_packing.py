@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +34,21 @@ _SHAPE = struct.Struct(">dBBBB")
 _HEAD = len(_MAGIC) + _CHECKSUM
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Rows of one layout: kind ``p`` (in one block) or ``l``, each row ``stride`` bytes, the key first.
 
     ``likely`` is how many rows the block may get, for a block that has not been opened.
     """
 
-    kind: str
+    kind: bytes
     block: int
     likely: int
     stride: int
     rows: bytes
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
         return len(self.rows) // self.stride
 
 
@@ -57,25 +59,26 @@ def block_span_ms(horizon_ms: int) -> int:
     return -(-horizon_ms // BLOCKS)
 
 
-def prediction_sections(models: Sequence[tuple[Predictions, int]], limit: int) -> list[list[Section]]:
+def prediction_sections(
+    rows: Predictions, ends: Sequence[int], spans_ms: Sequence[int], limit: int
+) -> list[list[Section]]:
     """Predictions of each model by block and layout, at most ``limit`` rows a section.
 
-    ``models`` are their predictions and the span of their blocks. All are packed together: what is done a
-    model would cost more than the rows of a model that has few.
+    Those of one model follow those of another: they ``end`` there, and their blocks are so long. All are
+    packed together: what is done a model would cost more than the rows of a model that has few.
     """
-    found: list[list[Section]] = [[] for _ in models]
-    if not models:
+    found: list[list[Section]] = [[] for _ in ends]
+    if not len(rows):
         return found
-    together = _Shaped.of(models)
-    packed = {flags: together.packed(flags) for flags in np.unique(together.shape & 3).tolist()}
+    together = _Shaped.of(rows, ends, spans_ms)
+    packed = {flags: together.packed(flags) for flags in np.flatnonzero(np.bincount(together.flags)).tolist()}
     behind = dict.fromkeys(packed, 0)
-    for model, shape, rows, likely in together.groups():
-        block, flags = shape >> 2, shape & 3
+    for model, block, flags, size, likely in together.groups():
         stride, data = packed[flags]
-        first, behind[flags] = behind[flags], behind[flags] + rows
-        for start in range(first, first + rows, limit):
-            chosen = data[start * stride : min(start + limit, first + rows) * stride]
-            found[model].append(Section("p", block, likely, stride, chosen))
+        first, behind[flags] = behind[flags], behind[flags] + size
+        for start in range(first, first + size, limit):
+            chosen = data[start * stride : min(start + limit, first + size) * stride]
+            found[model].append(Section(b"p", block, likely, stride, chosen))
     return found
 
 
@@ -83,35 +86,36 @@ def prediction_sections(models: Sequence[tuple[Predictions, int]], limit: int) -
 class _Shaped:
     """Predictions of some models, model by model, those of a model by shape.
 
-    The ``shape`` of a row is 4 times its block, and flags: 2 for a code, 1 for a score.
+    The ``shape`` of a row is 4 times its block, and its ``flags``: 2 for a code, 1 for a score.
     """
 
     rows: Predictions
     model: NDArray[np.intp]
     shape: NDArray[np.int64]
+    flags: NDArray[np.int64]
     offset_ms: NDArray[np.int64]
     spans_ms: NDArray[np.int64]
 
     @classmethod
-    def of(cls, models: Sequence[tuple[Predictions, int]]) -> _Shaped:
-        all_rows = [rows for rows, _ in models]
-        rows = all_rows[0] if len(models) == 1 else _together(all_rows)
-        model = np.repeat(np.arange(len(models)), list(map(len, all_rows)))
-        spans_ms = np.array([span_ms for _, span_ms in models])
+    def of(cls, rows: Predictions, ends: Sequence[int], spans_of: Sequence[int]) -> _Shaped:
+        model = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+        spans_ms = np.array(spans_of)
         span_ms = spans_ms[0] if (spans_ms == spans_ms[0]).all() else spans_ms[model]
         block = rows.ts_ms // span_ms
         is_code = np.isnan(rows.prediction) | _is_code(rows.prediction)
-        shape = block * 4 + is_code * 2 + ~np.isnan(rows.score)
+        flags = is_code * 2 + ~np.isnan(rows.score)
+        shape = block * 4 + flags
         offset_ms = rows.ts_ms - block * span_ms
         if ((shape[1:] < shape[:-1]) & (model[1:] == model[:-1])).any():
             order = np.lexsort((shape, model))
-            rows, model, shape, offset_ms = rows.take(order), model[order], shape[order], offset_ms[order]
-        return cls(rows, model, shape, offset_ms, spans_ms)
+            rows, model, shape = rows.take(order), model[order], shape[order]
+            flags, offset_ms = flags[order], offset_ms[order]
+        return cls(rows, model, shape, flags, offset_ms, spans_ms)
 
     def packed(self, flags: int) -> tuple[int, bytes]:
         """Bytes of a row of a layout, and all rows of it."""
         coded, scored = bool(flags & 2), bool(flags & 1)
-        chosen = np.flatnonzero(self.shape & 3 == flags)
+        chosen = np.flatnonzero(self.flags == flags)
         own: NDArray[np.intp] | slice = slice(None) if len(chosen) == len(self.rows) else chosen
         layout = _prediction_layout(coded=coded, scored=scored)
         packed = np.empty(len(chosen), dtype=[("key", "<u8"), ("tag", "u1"), *layout])
@@ -125,13 +129,11 @@ class _Shaped:
             packed["score"] = self.rows.score[own]
         return packed.dtype.itemsize, packed.tobytes()
 
-    def groups(self) -> Iterator[tuple[int, int, int, int]]:
-        """Model, shape and number of the rows that have both, and how many rows their block may get.
+    def groups(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """Model, block, flags and number of the rows that share them, and how many rows their block may get.
 
         That is as many as at the pace of these, at most :data:`AHEAD` times as many as these.
         """
-        if not len(self.rows):
-            return iter(())
         changed = (self.shape[1:] != self.shape[:-1]) | (self.model[1:] != self.model[:-1])
         first = np.concatenate(([0], np.flatnonzero(changed) + 1))
         rows = np.diff(first, append=len(self.rows))
@@ -139,13 +141,8 @@ class _Shaped:
         covered = np.maximum.reduceat(times, first) - np.minimum.reduceat(times, first) + 1
         model = self.model[first]
         likely = np.minimum(rows * AHEAD, rows * self.spans_ms[model] // covered)
-        columns = (model, self.shape[first], rows, likely)
+        columns = (model, self.shape[first] >> 2, self.flags[first], rows, likely)
         return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _together(rows: Sequence[Predictions]) -> Predictions:
-    columns = [(each.key, each.ts_ms, each.stratum, each.prediction, each.score) for each in rows]
-    return Predictions(*map(np.concatenate, zip(*columns, strict=True)))
 
 
 def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
@@ -161,10 +158,12 @@ def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
     packed["label"] = np.where(np.isnan(rows.label), np.nan, rows.label + 0.0)
     if valued:
         packed["value"] = np.where(has_value, rows.value + 0.0, np.nan)
-    return _sections("l", 0, 0, packed, limit)
+    return _sections(b"l", 0, 0, packed, limit)
 
 
-def _sections(kind: str, block: int, likely: int, packed: NDArray[np.void], limit: int) -> Iterator[Section]:
+def _sections(
+    kind: bytes, block: int, likely: int, packed: NDArray[np.void], limit: int
+) -> Iterator[Section]:
     for start in range(0, len(packed), limit):
         rows = packed[start : start + limit].tobytes()
         yield Section(kind, block, likely, packed.dtype.itemsize, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain, groupby
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import redis
 
@@ -19,7 +19,6 @@ from stream.outcomes.join import (
     JoinCounts,
     Journal,
     Labels,
-    ModelRows,
     Predictions,
 )
 from stream.outcomes.join_packing import (
@@ -30,6 +29,8 @@ from stream.outcomes.join_packing import (
     prediction_sections,
 )
 from stream.outcomes.journal_read import JournalRead
+from stream.outcomes.model_rows import Joined, ModelRows
+from stream.redis_wire import WireScript, bulk, bulks
 
 _LUA = files("stream") / "lua"
 JOIN = "".join((_LUA / name).read_text() for name in ("join_blocks.lua", "join_labels.lua", "join.lua"))
@@ -42,13 +43,24 @@ _PIECES = 32
 _COUNTED = (len(JoinCounts._fields), *JoinCounts._fields)
 
 
+_RENUMBERED = b"RENUMBERED"
+_KEYS, _SECTION_ARGUMENTS = 4, 5
+_STRATA_KEPT = 4096
+
+
 class _Call(NamedTuple):
-    """One call of the script: rows of one model."""
+    """One call of the script: rows of one model, in pieces."""
 
     model: str
     rows: int
-    keys: list[str]
-    args: list[Any]
+    data: list[bytes]
+
+
+class _Head(NamedTuple):
+    """What all calls of a model begin with, and how many arguments are in it."""
+
+    data: bytes
+    arguments: int
 
 
 class RedisJoin:
@@ -69,7 +81,9 @@ class RedisJoin:
         self.client = client
         self.prefix = prefix
         self.slack_ms = slack_ms
-        self._join = client.register_script(JOIN)
+        self._join = WireScript(client, JOIN)
+        self._heads: dict[tuple[str, int], _Head] = {}
+        self._strata_bytes: dict[tuple[tuple[str, int], ...], bytes] = {}
         self._strata = client.register_script(STRATA)
 
     def join(
@@ -77,40 +91,61 @@ class RedisJoin:
     ) -> JoinCounts:
         """See :class:`stream.outcomes.join.JoinStore`: predictions first, at most 500 rows an atomic step."""
         counts = JoinCounts()
-        for _, part in self.join_all([ModelRows(model, predictions, labels, horizon_ms)]):
-            counts = counts.plus(part)
+        for joined in self.join_all(ModelRows.of_one(model, predictions, labels, horizon_ms=horizon_ms)):
+            counts = counts.plus(joined.counts)
         return counts
 
-    def join_all(self, rows: Sequence[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+    def join_all(self, rows: ModelRows) -> Iterator[Joined]:
         """See :class:`stream.outcomes.join.JoinStore`: at most 500 rows an atomic step."""
-        for calls in _batched(call for group in _grouped(rows) for call in self._calls(group)):
-            with self.client.pipeline(transaction=False) as pipe:
-                for call in calls:
-                    self._join(keys=call.keys, args=call.args, client=pipe)
-                replies = pipe.execute()
-            for model, own in groupby(zip(calls, replies, strict=True), lambda each: each[0].model):
-                yield model, JoinCounts(*map(sum, zip(*(reply for _, reply in own), strict=True)))
+        for calls in _batched(call for group in _grouped(rows) for call in self._calls(rows, *group)):
+            replies = self._join.run([call.data for call in calls])
+            for model, own in groupby(zip(calls, replies, strict=True), _model_of):
+                counts = [reply for _, reply in own]
+                if len(counts) == 1 and counts[0] != _RENUMBERED:
+                    yield Joined(model, JoinCounts(*counts[0]))
+                    continue
+                done = [each for each in counts if each != _RENUMBERED]
+                yield Joined(model, JoinCounts(*map(sum, zip(*done, strict=True))), len(done) < len(counts))
 
-    def _calls(self, group: Sequence[ModelRows]) -> Iterator[_Call]:
-        predicted = {
-            place: (each.predictions, block_span_ms(each.horizon_ms))
-            for place, each in enumerate(group)
-            if each.predictions is not None
-        }
-        packed = dict(zip(predicted, prediction_sections([*predicted.values()], ROWS_PER_CALL), strict=True))
-        for place, rows in enumerate(group):
-            labels = () if rows.labels is None else label_sections(rows.labels, ROWS_PER_CALL)
-            yield from self._calls_of(rows, chain(packed.get(place, ()), labels))
+    def _calls(self, rows: ModelRows, first: int, last: int) -> Iterator[_Call]:
+        """Calls for some of the models."""
+        bounds = rows.bounds[first:last]
+        start, end = bounds[0][0], bounds[-1][1]
+        spans_ms = [block_span_ms(horizon_ms) for horizon_ms in rows.horizons_ms[first:last]]
+        ends = [behind - start for _, behind in bounds]
+        packed = prediction_sections(rows.predictions.take(slice(start, end)), ends, spans_ms, ROWS_PER_CALL)
+        for place, sections in enumerate(packed, first):
+            model, strata = rows.models[place], rows.strata[place]
+            labels = rows.labels.get(model)
+            given = sections if labels is None else chain(sections, label_sections(labels, ROWS_PER_CALL))
+            head = self._head(model, rows.horizons_ms[place])
+            known = self._known_strata(strata)
+            for call in _full(given):
+                arguments = head.arguments + 1 + 2 * len(strata) + _SECTION_ARGUMENTS * len(call)
+                data = [self._join.count(_KEYS, arguments), head.data, known]
+                for section in call:
+                    data += _arguments(section)
+                yield _Call(model, sum([section.size for section in call]), data)
 
-    def _calls_of(self, rows: ModelRows, sections: Iterable[Section]) -> Iterator[_Call]:
-        keys = ModelKeys(self.prefix, rows.model)
-        span_ms = block_span_ms(rows.horizon_ms)
-        ttl_ms = rows.horizon_ms + span_ms + self.slack_ms
-        head = [keys.stem, rows.horizon_ms, span_ms, ttl_ms, NO_VALUE, *_COUNTED]
-        names = [keys.join, keys.blocks, keys.journal]
-        for call in _full(sections):
-            parts = [part for s in call for part in (s.kind, s.block, s.likely, s.stride, s.rows)]
-            yield _Call(rows.model, sum(map(len, call)), names, head + parts)
+    def _known_strata(self, strata: Mapping[str, int]) -> bytes:
+        """Arguments about strata: most models have the same, live and of one version."""
+        key = tuple(strata.items())
+        known = self._strata_bytes.get(key)
+        if known is None:
+            if len(self._strata_bytes) >= _STRATA_KEPT:
+                self._strata_bytes.clear()
+            known = self._strata_bytes[key] = bulks((len(key), *(part for of_one in key for part in of_one)))
+        return known
+
+    def _head(self, model: str, horizon_ms: int) -> _Head:
+        head = self._heads.get((model, horizon_ms))
+        if head is None:
+            keys, span_ms = ModelKeys(self.prefix, model), block_span_ms(horizon_ms)
+            ttl_ms = horizon_ms + span_ms + self.slack_ms
+            arguments = (keys.stem, horizon_ms, span_ms, ttl_ms, NO_VALUE, *_COUNTED)
+            start = self._join.start([keys.join, keys.blocks, keys.journal, keys.strata])
+            head = self._heads[model, horizon_ms] = _Head(start + bulks(arguments), len(arguments))
+        return head
 
     def strata(self, model: str, names: Sequence[str]) -> dict[str, int]:
         """See :class:`stream.outcomes.join.JoinStore`."""
@@ -190,32 +225,40 @@ class RedisJoin:
         return stored
 
 
+def _arguments(section: Section) -> tuple[bytes, bytes, bytes]:
+    """What the script takes of a section, rows as they are."""
+    numbers = (section.block, section.likely, section.stride)
+    head = [bulk(section.kind), *[bulk(b"%d" % number) for number in numbers], b"$%d\r\n" % len(section.rows)]
+    return b"".join(head), section.rows, b"\r\n"
+
+
+def _model_of(answered: tuple[_Call, object]) -> str:
+    return answered[0].model
+
+
 def _full(sections: Iterable[Section]) -> Iterator[list[Section]]:
     """Sections packed into calls of at most ``ROWS_PER_CALL`` rows."""
     call: list[Section] = []
     rows = 0
     for section in sections:
-        if call and rows + len(section) > ROWS_PER_CALL:
+        if call and rows + section.size > ROWS_PER_CALL:
             yield call
             call, rows = [], 0
         call.append(section)
-        rows += len(section)
+        rows += section.size
     if call:
         yield call
 
 
-def _grouped(rows: Sequence[ModelRows]) -> Iterator[list[ModelRows]]:
-    """Models whose rows are packed together: of about ``ROWS_PER_PIPELINE`` predictions."""
-    group: list[ModelRows] = []
-    size = 0
-    for each in rows:
-        group.append(each)
-        size += 0 if each.predictions is None else len(each.predictions)
-        if size >= ROWS_PER_PIPELINE:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _grouped(rows: ModelRows) -> Iterator[tuple[int, int]]:
+    """Models whose rows are packed together, first and last: of about ``ROWS_PER_PIPELINE`` predictions."""
+    first = start = 0
+    for place, end in enumerate(rows.ends, 1):
+        if end - start >= ROWS_PER_PIPELINE:
+            yield first, place
+            first, start = place, end
+    if first < len(rows.models):
+        yield first, len(rows.models)
 
 
 def _batched(calls: Iterable[_Call]) -> Iterator[list[_Call]]:

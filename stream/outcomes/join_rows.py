@@ -6,16 +6,15 @@ of many models has few rows of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.outcomes.join import Labels, Predictions
+from stream.outcomes.join import Labels, Predictions, Rows, no_predictions, together
 
-Rows = TypeVar("Rows", Predictions, Labels)
 Indices = NDArray[np.intp]
 
 
@@ -56,6 +55,12 @@ class JoinRows:
     def labelled(self) -> list[str]:
         """Models that have labels."""
         return sorted(_present(self._labels))
+
+    def ordered(self, models: Sequence[str]) -> tuple[Predictions, list[int]]:
+        """All predictions of these ``models``, one model after the other, and where those of each end."""
+        if not self._predictions:
+            return no_predictions(), [0] * len(models)
+        return _ordered_rows(self._predictions, models)
 
     def predictions(self) -> dict[str, Predictions]:
         """All predictions by model."""
@@ -106,29 +111,35 @@ def by_partition(taken: Sequence[Taken], partitions: int) -> list[JoinRows]:
 def _by_model(parts: Sequence[_Part[Rows]]) -> dict[str, Rows]:
     if not parts:
         return {}
-    number = _numbered(parts)
-    rows = _together([part.rows for part in parts])
-    if len(number) == 1:
-        return {model: rows for model in number if len(rows)}
-    names = list(number)
-    each = [np.array([number[model] for model in part.models])[part.model] for part in parts]
-    at = np.concatenate(each)
-    rows = rows.take(np.argsort(at.astype(np.uint16) if len(names) <= 1 << 16 else at, kind="stable"))
-    ends: list[int] = np.cumsum(np.bincount(at, minlength=len(names))).tolist()
-    bounds = zip(names, [0, *ends], ends, strict=False)  # one copy in order, and parts of it
-    return {model: rows.take(slice(first, last)) for model, first, last in bounds if first < last}
+    models = sorted({model for names in {part.models for part in parts} for model in names})
+    rows, ends = _ordered_rows(parts, models)  # one copy in order, and parts of it
+    first, found = 0, {}
+    for model, last in zip(models, ends, strict=True):
+        if first < last:
+            found[model] = rows.take(slice(first, last))
+        first = last
+    return found
 
 
-def _numbered(parts: Sequence[_Part[Rows]]) -> dict[str, int]:
-    number: dict[str, int] = {}
-    for models in dict.fromkeys(part.models for part in parts):
-        for model in models:
-            number.setdefault(model, len(number))
-    return number
+def _ordered_rows(parts: Sequence[_Part[Rows]], models: Sequence[str]) -> tuple[Rows, list[int]]:
+    """Rows of parts of these ``models``, model by model, and the end of each."""
+    rows = together([part.rows for part in parts])
+    if len(models) == 1:
+        return rows, [len(rows)]
+    place = {model: number for number, model in enumerate(models)}
+    # a batch has a tuple of names for all of its partitions
+    places = {names: np.array([place.get(name, -1) for name in names]) for names in {p.models for p in parts}}
+    at = np.concatenate([places[part.models][part.model] for part in parts])
+    rows = rows.take(np.argsort(at.astype(np.uint16) if len(models) <= 1 << 16 else at, kind="stable"))
+    return rows, np.cumsum(np.bincount(at, minlength=len(models))).tolist()
 
 
 def _present(parts: Sequence[_Part[Rows]]) -> set[str]:
-    return {part.models[model] for part in parts for model in np.unique(part.model).tolist()}
+    counted: dict[tuple[str, ...], NDArray[np.intp]] = {}
+    for part in parts:
+        rows = np.bincount(part.model, minlength=len(part.models))
+        counted[part.models] = counted[part.models] + rows if part.models in counted else rows
+    return {models[place] for models, rows in counted.items() for place in np.flatnonzero(rows).tolist()}
 
 
 def _ordered(at: Indices) -> list[tuple[int, Indices | slice]]:
@@ -143,10 +154,3 @@ def _ordered(at: Indices) -> list[tuple[int, Indices | slice]]:
     narrow = at.astype(np.uint16) if len(sizes) <= 1 << 16 else at  # sorted by radix, in one pass
     order = np.argsort(narrow, kind="stable")
     return [(each, order[ends[each] - sizes[each] : ends[each]]) for each in present]
-
-
-def _together(rows: Sequence[Rows]) -> Rows:
-    if len(rows) == 1:
-        return rows[0]
-    kind: Callable[..., Rows] = type(rows[0])
-    return kind(*(np.concatenate([getattr(each, name.name) for each in rows]) for name in fields(rows[0])))

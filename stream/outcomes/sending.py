@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.outcomes.intake import JoinedModel
-from stream.outcomes.join import OTHER_STRATUM, JoinStore, ModelRows, Predictions
+from stream.outcomes.join import OTHER_STRATUM, JoinStore, Predictions
 from stream.outcomes.join_rows import JoinRows
+from stream.outcomes.model_rows import ModelRows
 
 
 class OutcomeJoin:
@@ -35,6 +36,7 @@ class OutcomeJoin:
         self._horizons_ms = {name: model.horizon_ms for name, model in models.items()}
         self._strata = {name: model.strata for name, model in models.items()}
         self._joined = joined
+        self._numbers: dict[str, dict[int, int]] = {}
 
     def join(self, rows: JoinRows) -> None:
         """Join all ``rows``; sent again, they change nothing.
@@ -44,48 +46,94 @@ class OutcomeJoin:
         redis.RedisError
             Redis does not answer. Some rows may have been joined.
         """
-        predicted, labelled = rows.predictions(), rows.labels()
-        numbers = self._numbers(predicted)
-        asked = []
-        for model in sorted(predicted.keys() | labelled.keys()):
-            predictions = predicted.get(model)
-            if predictions is not None:
-                predictions = _translated(predictions, numbers[model])
-            horizon_ms = self._horizons_ms[model]
-            asked.append(ModelRows(model, predictions, labelled.get(model), horizon_ms))
-        for model, counts in self._store.join_all(asked):
-            self._joined(model, counts._asdict())
+        models, labels = rows.models, rows.labels()
+        predictions, ends = rows.ordered(models)
+        found = _strata_in(predictions.stratum, ends)
+        asked = ModelRows(
+            models,
+            [self._horizons_ms[model] for model in models],
+            predictions,
+            ends,
+            labels,
+            [{}] * len(models),
+        )
+        while asked.models:
+            again = self._join_numbered(asked, dict(zip(models, found, strict=True)))
+            for model in again:
+                del self._numbers[model]
+            asked = asked.of(again)
 
-    def _numbers(self, predicted: Mapping[str, Predictions]) -> dict[str, dict[int, int]]:
+    def _join_numbered(self, rows: ModelRows, found: Mapping[str, list[int]]) -> set[str]:
+        """Join rows whose strata are numbered locally; models whose strata have other numbers by now."""
+        present = [found[model] for model in rows.models]
+        numbers = self._numbers_of(rows.models, present)
+        names = [self._strata[model].names for model in rows.models]
+        strata = [
+            {
+                of_model[local]: number[local]
+                for local in known
+                if local != OTHER_STRATUM and number[local] != OTHER_STRATUM
+            }
+            for of_model, number, known in zip(names, numbers, present, strict=True)
+        ]
+        sent = replace(rows, predictions=_translated(rows, numbers, present), strata=strata)
+        again = set()
+        for model, counts, is_renumbered in self._store.join_all(sent):
+            self._joined(model, counts._asdict())
+            if is_renumbered:
+                again.add(model)
+        return again
+
+    def _numbers_of(self, models: Sequence[str], present: Sequence[list[int]]) -> list[Mapping[int, int]]:
         """From the local numbers of strata to those of the store, by model.
 
-        They are asked for with every join: a Redis that has lost its data numbers them anew.
+        They are asked for once, and compared with every join: a Redis that has lost its data numbers them
+        anew. Only those without a number of their own are asked for again: they may get one.
         """
-        names: dict[str, dict[int, str]] = {}
-        for model, predictions in predicted.items():
-            of_model = self._strata[model].names
-            present = _present(predictions.stratum)
-            names[model] = {number: of_model[number] for number in present if number != OTHER_STRATUM}
-        stored = self._store.strata_of({model: list(of_model.values()) for model, of_model in names.items()})
-        return {
-            model: {number: stored[model][name] for number, name in of_model.items()}
-            for model, of_model in names.items()
-        }
+        unknown: dict[str, list[int]] = {}
+        for model, strata in zip(models, present, strict=True):
+            known = self._numbers.setdefault(model, {OTHER_STRATUM: OTHER_STRATUM})
+            for local in strata:
+                if local not in known or (known[local] == OTHER_STRATUM and local != OTHER_STRATUM):
+                    unknown.setdefault(model, []).append(local)
+        if unknown:
+            asked = {
+                model: [self._strata[model].names[local] for local in strata]
+                for model, strata in unknown.items()
+            }
+            for model, stored in self._store.strata_of(asked).items():
+                numbered = zip(unknown[model], asked[model], strict=True)
+                self._numbers[model].update({local: stored[name] for local, name in numbered})
+        return [self._numbers[model] for model in models]
 
 
-def _present(strata: NDArray[np.uint16]) -> list[int]:
-    """The strata that there are: mostly one, which is found at a tenth of the cost."""
-    first = int(strata[0]) if len(strata) else OTHER_STRATUM
-    return [first] if (strata == first).all() else np.unique(strata).tolist()
+def _strata_in(strata: NDArray[np.uint16], ends: Sequence[int]) -> list[list[int]]:
+    """The strata that there are of each model: mostly one, which is found without sorting."""
+    first = np.array([0, *ends[:-1]])
+    filled = np.flatnonzero(np.diff(ends, prepend=0))
+    found: list[list[int]] = [[] for _ in ends]
+    if not len(filled):
+        return found
+    least, most = (of.reduceat(strata, first[filled]).tolist() for of in (np.minimum, np.maximum))
+    for place, low, high in zip(filled.tolist(), least, most, strict=True):
+        found[place] = [low] if low == high else np.unique(strata[first[place] : ends[place]]).tolist()
+    return found
 
 
-def _translated(predictions: Predictions, numbers: Mapping[int, int]) -> Predictions:
-    if (
-        all(local == shared for local, shared in numbers.items())
-        and int(predictions.stratum.max()) in numbers
-    ):
-        return predictions
-    table = np.full(max(numbers, default=0) + 2, OTHER_STRATUM, np.uint16)  # the last for all behind it
-    for local, shared in numbers.items():
-        table[local] = shared
-    return replace(predictions, stratum=table.take(predictions.stratum, mode="clip"))
+def _translated(
+    rows: ModelRows, numbers: Sequence[Mapping[int, int]], present: Sequence[list[int]]
+) -> Predictions:
+    """Predictions with the numbers that the store gives to their strata."""
+    stratum = rows.predictions.stratum
+    for (first, last), shared, known in zip(rows.bounds, numbers, present, strict=True):
+        if all(shared[local] == local for local in known):
+            continue
+        if stratum is rows.predictions.stratum:
+            stratum = stratum.copy()
+        table = np.array([shared[local] for local in known], np.uint16)
+        stratum[first:last] = table[np.searchsorted(known, stratum[first:last])]
+    return (
+        rows.predictions
+        if stratum is rows.predictions.stratum
+        else replace(rows.predictions, stratum=stratum)
+    )

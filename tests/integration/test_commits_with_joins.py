@@ -20,7 +20,7 @@ from stream.errors import Fenced
 from stream.messages import read_notices
 from stream.metrics import Metrics
 from stream.outcomes.intake import JoinedModel, OutcomeIntake
-from stream.outcomes.join import JoinCounts, ModelRows
+from stream.outcomes.model_rows import Joined, ModelRows
 from stream.outcomes.plans import outcome_readers
 from stream.outcomes.sending import OutcomeJoin
 from stream.ownership import Start, take_over
@@ -75,7 +75,7 @@ class Faulty:
     def commit(self, *arguments: Any) -> Any:
         return self._break(self._store.commit, *arguments)
 
-    def join_all(self, rows: list[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+    def join_all(self, rows: ModelRows) -> Iterator[Joined]:
         yield from self._break(lambda: list(self._store.joins.join_all(rows)))
 
     def _break(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -92,7 +92,7 @@ class Faulty:
 class Joinless(Faulty):
     """A store whose joins never work."""
 
-    def join_all(self, _rows: list[ModelRows]) -> Iterator[tuple[str, JoinCounts]]:
+    def join_all(self, _rows: ModelRows) -> Iterator[Joined]:
         raise redis.ConnectionError("gone")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from stream.errors import Conflict
 from stream.keys import ModelKeys
 from stream.one_model import commit_model, load_model
 from stream.outcomes.join import JoinCounts, Labels, OutcomeCommit, Predictions, Transitions
+from stream.outcomes.model_rows import Joined, ModelRows
 from stream.store_memory import MemoryStore
 from stream.store_redis import RedisStore
 
@@ -218,6 +220,20 @@ def test_strata_are_numbered_once(store: Store) -> None:
     assert store.joins.strata("m", []) == {}
     assert store.joins.strata("other", ["b"]) == {"b": 0}
     assert store.joins.strata_names("m") == {0: "a", 1: "b", 2: "c"}
+
+
+def test_rows_whose_strata_have_other_numbers_are_left_out(store: Store) -> None:
+    store.joins.strata("m", ["a", "b"])
+    rows = predictions((1, 0), (2, 0))
+    sent = ModelRows.of_one("m", rows, None, horizon_ms=HORIZON)
+    wrong: list[dict[str, int]] = [{"a": 0, "b": 0}, {"b": 0}, {"c": 2}]
+    for strata in wrong:
+        (done,) = store.joins.join_all(replace(sent, strata=[strata]))
+        assert done == Joined("m", JoinCounts(), is_renumbered=True)
+    assert len(journal(store)) == 0
+    (done,) = store.joins.join_all(replace(sent, strata=[{"a": 0, "b": 1}]))
+    assert done == Joined("m", JoinCounts(predictions=2))
+    assert list(store.joins.strata_names("m")) == [0, 1]
 
 
 def test_times_before_1970_are_refused() -> None:
