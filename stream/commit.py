@@ -12,6 +12,7 @@ from stream.counting import Delta
 from stream.crash_points import reached
 from stream.dead_letter_queue import DeadLetterQueue
 from stream.errors import Fenced, OffsetMismatch
+from stream.keys import PaneKey
 from stream.messages import Message, notice_messages, notices
 from stream.metrics import Metrics
 from stream.outcomes.join_rows import merged
@@ -56,6 +57,7 @@ class Committer:
         self._metrics = metrics
         self._windows = windows
         self._closes = Closes(windows.values())
+        self._soonest_ms = min(map(_closes_after_ms, windows.values()), default=0)
         self._is_closing = self._is_near = False
         self._panes_topic = panes_topic
         self._panes_partitions = panes_partitions
@@ -168,13 +170,13 @@ class Committer:
             self._metrics.alert("data_loss", "firing")
 
     def _notices(self, owned: OwnedPartition) -> list[Message]:
-        closes_at = {
-            key: key.start_ms + (spec := self._windows[key.model]).slide_ms + spec.grace_ms
-            for key in owned.intake.dirty
-        }
-        keys = owned.intake.announce(closes_at, passed_ms=owned.passed_ms)
+        keys = owned.intake.announce(self._closes_at, soonest_ms=self._soonest_ms, passed_ms=owned.passed_ms)
         told = notices(owned.topic, owned.partition, keys, joined=owned.intake.outcomes.labelled)
         return notice_messages(told, topic=self._panes_topic, partitions=self._panes_partitions)
+
+    def _closes_at(self, key: PaneKey) -> int:
+        """When the first window of a pane closes."""
+        return key.start_ms + _closes_after_ms(self._windows[key.model])
 
     def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:
         """Serve delivery reports and repeat what was refused; how many messages are not acknowledged yet."""
@@ -191,6 +193,11 @@ class Committer:
         left = self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
         if left:
             log.warning('left in the outbox messages="%s"', left)
+
+
+def _closes_after_ms(spec: WindowSpec) -> int:
+    """How long after its start a pane's first window closes."""
+    return spec.slide_ms + spec.grace_ms
 
 
 def _result(outcome: Exception | None) -> str:

@@ -133,7 +133,7 @@ class OwnedPartition:
             offset=self.position,
             watermark_ms=self.intake.watermark_ms,
             idle_beat=self.idle_beat,
-            panes={key: self.intake.panes[key] for key in self.intake.dirty},
+            panes=self.intake.changed(),
             messages=numbered,
             delivered_to=self.drain.delivered_to,
             gaps=list(self.gaps) if self.gaps_changed else None,
@@ -147,12 +147,7 @@ class OwnedPartition:
         self.sequence += len(commit.messages)
         self.messages.clear()
         self.gaps_changed = False
-        keep = {
-            key
-            for key in self.intake.panes
-            if commit.watermark_ms is None or self.intake.panes[key].max_ts_ms >= commit.watermark_ms
-        }
-        self.intake.committed(keep)
+        self.intake.committed(from_ms=commit.watermark_ms)
         self.drain.send(commit.messages)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from detectors import CorruptBytes, Counts, GrowingCounts, NewerBytes
@@ -18,7 +18,8 @@ from stream.outcomes.join_rows import JoinRows
 from stream.packing import Kind, head_of, unpack
 
 _SPAN = struct.Struct("<qq")
-_HEAD = head_of(Kind.PANE)
+PANE_HEAD = head_of(Kind.PANE)
+"""How the bytes of a pane start; the span follows the frame."""
 NO_EVENT_MS = -1
 
 
@@ -42,7 +43,7 @@ class Pane:
 
     def to_bytes(self) -> bytes:
         """Packed form, exact."""
-        return self.counts.framed(_HEAD, _SPAN.pack(self.min_ts_ms, self.max_ts_ms))
+        return self.counts.framed(PANE_HEAD, _SPAN.pack(self.min_ts_ms, self.max_ts_ms))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Pane:
@@ -111,29 +112,40 @@ class PartitionIntake:
         if self.watermark_ms is None or watermark_ms > self.watermark_ms:
             self.watermark_ms = watermark_ms
 
-    def announce(self, closes_at: Mapping[PaneKey, int], *, passed_ms: int | None = None) -> list[PaneKey]:
+    def announce(
+        self, closes_at: Callable[[PaneKey], int], *, soonest_ms: int = 0, passed_ms: int | None = None
+    ) -> list[PaneKey]:
         """Dirty panes that the evaluator must hear of: new ones, and those that may be closed already.
 
-        ``closes_at`` gives the watermark at which a pane's first window closes. ``passed_ms`` is how far the
-        global watermark may have gone while this partition did not hold it back: what closes by then is
-        announced with every commit, not only with its first.
+        ``closes_at`` gives the watermark at which a pane's first window closes, ``soonest_ms`` or more after
+        the pane starts. ``passed_ms`` is how far the global watermark may have gone while this partition did
+        not hold it back: what closes by then is announced with every commit, not only with its first.
         """
+        news = self.dirty - self._announced
         behind = max((ms for ms in (self.watermark_ms, passed_ms) if ms is not None), default=None)
-        news = [
-            key
-            for key in self.dirty
-            if key not in self._announced or (behind is not None and closes_at.get(key, behind) <= behind)
-        ]
+        if behind is not None:
+            latest_ms = behind - soonest_ms
+            old = [key for key in self.dirty if key.start_ms <= latest_ms]
+            news.update(key for key in old if closes_at(key) <= behind)
         return sorted(news)
 
-    def committed(self, keep: Iterable[PaneKey]) -> None:
-        """After a commit landed: forget the increments, and every clean pane that is not in ``keep``."""
+    def changed(self) -> dict[PaneKey, Pane]:
+        """Dirty panes; where that is all of them, as for most commits of many models, a copy."""
+        if len(self.dirty) == len(self.panes):
+            return dict(self.panes)
+        return {key: self.panes[key] for key in self.dirty}
+
+    def committed(self, *, from_ms: int | None = None) -> None:
+        """After a commit landed: forget the increments, and panes without an event at this time or later."""
         self._announced |= self.dirty
         self.dirty.clear()
         self.totals.clear()
         self.unknown.clear()
         self.outcomes = JoinRows()
-        kept = set(keep)
-        self.panes = {key: pane for key, pane in self.panes.items() if key in kept}
-        self._announced &= kept
-        self._whole &= kept
+        if from_ms is None:
+            return
+        gone = [key for key, pane in self.panes.items() if pane.max_ts_ms < from_ms]
+        for key in gone:
+            del self.panes[key]
+        self._announced.difference_update(gone)
+        self._whole.difference_update(gone)

@@ -17,8 +17,9 @@ from stream.messages import Message
 from stream.outcomes.join_redis import RedisJoin
 from stream.panes import Pane
 from stream.quarantine import quarantined
+from stream.redis_wire import WireScript
 from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
-from stream.store_calls import brought_state, commit_call, decide_call, decision, refusal
+from stream.store_calls import CommitCall, brought_state, commit_keys, decide_call, decision, refusal
 from stream.watermarks import PartitionClock, max_known
 
 _LUA = files("stream") / "lua"
@@ -66,7 +67,7 @@ class RedisStore:
         self.max_unknown = max_unknown
         self.joins = RedisJoin(client, prefix=prefix)
         self._claim = client.register_script(CLAIM)
-        self._commit = client.register_script(COMMIT)
+        self._commit = WireScript(client, COMMIT)
         self._decide = client.register_script(DECIDE)
         self._heads = client.register_script(HEADS)
         self._passed = client.register_script(PASSED)
@@ -101,15 +102,17 @@ class RedisStore:
 
     def commit(self, topic: str, commits: Mapping[int, PartitionCommit]) -> dict[int, Exception | None]:
         """See :class:`stream.store.PartitionStore`: one pipeline, one script a partition."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for partition, commit in commits.items():
-                keys, args = commit_call(self._keys(topic, partition), commit, max_unknown=self.max_unknown)
-                self._commit(keys=keys, args=args, client=pipe)
-            replies = pipe.execute()
+        replies = self._commit.run(
+            [self._commit_call(self._keys(topic, partition), commit) for partition, commit in commits.items()]
+        )
         return {
             partition: refusal(commit, reply)
             for (partition, commit), reply in zip(commits.items(), replies, strict=True)
         }
+
+    def _commit_call(self, names: PartitionKeys, commit: PartitionCommit) -> CommitCall:
+        start = self._commit.start(commit_keys(names))
+        return CommitCall(start, names.pane_stem, commit, self.max_unknown)
 
     def undelivered(self, topic: str, partition: int) -> list[Sequenced]:
         """See :class:`stream.store.PartitionStore`."""

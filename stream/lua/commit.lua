@@ -1,12 +1,12 @@
 -- Counts commit only together with the offsets they cover, and only if those offsets are the next ones.
--- KEYS: cursor, open, outbox, unknown, pane...
+-- KEYS: cursor, open, outbox, unknown
 -- ARGV: epoch, expected offset ('' = none yet), new offset, watermark ('' = unchanged), idle beat, delivered up to,
 --       pane TTL ms, max unknown names, gaps ('' = unchanged),
---       #panes, then (bytes, member, start) per pane,
+--       start of the keys of panes, #panes, then (bytes, member, start) per pane,
 --       #messages, then (sequence, bytes) per message,
 --       #totals, then (field, increment) per total,
 --       #unknown, then (name, increment) per unknown model
-local i = 10
+local i = 11
 local function take() i = i + 1; return ARGV[i - 1] end
 
 -- 1. another worker owns the partition
@@ -15,9 +15,9 @@ if stored[1] ~= ARGV[1] then return {'FENCED', stored[1] or ''} end
 -- 2. Redis went back, or a reply was lost
 if (stored[2] or '') ~= ARGV[2] then return {'MISMATCH', stored[2] or ''} end
 -- 3. counts
-for k = 1, tonumber(take()) do
+for _ = 1, tonumber(take()) do
   local bytes, member, start = take(), take(), take()
-  redis.call('SET', KEYS[4 + k], bytes, 'PX', ARGV[7])
+  redis.call('SET', ARGV[10] .. member, bytes, 'PX', ARGV[7])
   redis.call('ZADD', KEYS[2], start, member)
 end
 -- 4. messages to publish, those delivered meanwhile removed

@@ -40,30 +40,53 @@ def test_damaged_panes_are_refused() -> None:
 def test_a_new_pane_is_announced_once() -> None:
     intake = PartitionIntake(watermark_ms=70_000)
     intake.add(KEY, pane(3))
-    assert intake.announce(CLOSES) == [KEY]
-    intake.committed([KEY])
+    assert intake.announce(CLOSES.__getitem__) == [KEY]
+    intake.committed()
     intake.add(KEY, pane(2))
-    assert intake.announce(CLOSES) == []
+    assert intake.announce(CLOSES.__getitem__) == []
     assert intake.panes[KEY].counts.n == 5
 
 
 def test_a_pane_whose_window_may_be_closed_is_announced_again() -> None:
     intake = PartitionIntake(watermark_ms=70_000)
     intake.add(KEY, pane(3))
-    intake.committed([KEY])
+    intake.committed()
     intake.advance(130_000)
     intake.add(KEY, pane(1))
-    assert intake.announce(CLOSES) == [KEY]
+    assert intake.announce(CLOSES.__getitem__) == [KEY]
+
+
+@pytest.mark.parametrize("soonest_ms", [0, 69_999, 70_000])
+def test_panes_that_close_later_are_not_looked_at(soonest_ms: int) -> None:
+    intake = PartitionIntake(watermark_ms=130_000)
+    intake.add(KEY, pane(1))
+    intake.add(LATER, pane(1))
+    intake.committed()
+    intake.add(KEY, pane(1))
+    intake.add(LATER, pane(1))
+    assert intake.announce(CLOSES.__getitem__, soonest_ms=soonest_ms) == [KEY]
+
+
+def test_what_a_commit_writes_are_the_panes_that_changed() -> None:
+    intake = PartitionIntake()
+    intake.add(KEY, pane(1))
+    intake.add(LATER, pane(1))
+    everything = intake.changed()
+    intake.committed()
+    intake.add(LATER, pane(1))
+    assert (set(everything), set(intake.changed())) == ({KEY, LATER}, {LATER})
+    intake.panes.clear()
+    assert set(everything) == {KEY, LATER}
 
 
 def test_after_an_idle_spell_panes_of_closed_windows_are_announced_with_every_commit() -> None:
     intake = PartitionIntake(watermark_ms=70_000)
     for _ in range(3):
         intake.add(KEY, pane(1))
-        assert intake.announce(CLOSES, passed_ms=CLOSES[KEY]) == [KEY]
-        intake.committed([KEY])
+        assert intake.announce(CLOSES.__getitem__, passed_ms=CLOSES[KEY]) == [KEY]
+        intake.committed()
     intake.add(KEY, pane(1))
-    assert intake.announce(CLOSES, passed_ms=CLOSES[KEY] - 1) == []
+    assert intake.announce(CLOSES.__getitem__, passed_ms=CLOSES[KEY] - 1) == []
 
 
 def test_earlier_counts_are_merged_once_before_a_pane_is_committed() -> None:
@@ -74,7 +97,7 @@ def test_earlier_counts_are_merged_once_before_a_pane_is_committed() -> None:
     intake.restore([KEY, LATER], {KEY: pane(10)})
     assert intake.missing() == []
     assert (intake.panes[KEY].counts.n, intake.panes[LATER].counts.n) == (11, 1)
-    intake.committed([KEY])
+    intake.committed(from_ms=60_010)  # the last event of one, the other has none so late
     intake.add(KEY, pane(1))
     intake.add(LATER, pane(1))
     assert intake.missing() == [LATER]  # forgotten since: it must be read again
@@ -83,9 +106,9 @@ def test_earlier_counts_are_merged_once_before_a_pane_is_committed() -> None:
 def test_a_commit_forgets_increments_and_panes_not_kept() -> None:
     intake = PartitionIntake()
     intake.add(KEY, pane(1))
-    intake.add(LATER, pane(1))
+    intake.add(LATER, pane(1, 120_000))
     intake.totals["events"] += 2
-    intake.committed([LATER])
+    intake.committed(from_ms=120_000)
     assert set(intake.panes) == {LATER}
     assert not intake.dirty
     assert not intake.totals
