@@ -1,8 +1,9 @@
 -- Apply predictions and labels of one model to the map of its join; every change goes to the model's journal.
 -- KEYS: join (hash: counts, spans in use), blocks (hash: what is known of each block), journal (list), strata
 -- ARGV: stem of the keys of entries, horizon ms, span of a block ms, time to live ms, bytes of no value,
---       #count names, count names..., #strata, then (name, its number) per stratum, then per section: kind ('p' or 'l'), block of the predictions, how many
---       rows it may get, bytes a row, rows (8 bytes of key, then value)
+--       #count names, count names..., #strata, then (name, its number) per stratum, then per section: kind
+--       ('p' or 'l'), block of the predictions, how many rows it may get, bytes a row, rows (8 bytes of key,
+--       then value)
 -- Returns: what has changed, in the order of the count names; RENUMBERED where a stratum has another number
 --
 -- An entry: tag (low 5 bits: length of the prediction; high bits: what was seen), prediction, winning label
