@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from benchmarks.workload import NUMERIC, workload
 
 DISTINCT = 2_000
-TICK_S = 0.005
+TICK_S = 0.01
 DRIFT_TURNS = 6
 """A model drifts in one slide of so many: it alerts when that slide is judged, and again when it is over."""
 SCALE = 2.5
