@@ -80,8 +80,8 @@ class OpenBatch:
         self._topic = topic
         self._decoding = decoding
         self._rows = 0
-        self._partitions: list[NDArray[np.intp]] = []
-        self._offsets: list[NDArray[np.int64]] = []
+        self._partitions: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
+        self._offsets: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         self._held: dict[int, Record] = {}
         self._newest_ms = 0
         self._generations: list[tuple[int, int]] = []

@@ -66,7 +66,7 @@ impl Scratch {
         cells: Cells,
     ) -> CellReader<'r> {
         let version = &plan.versions[number];
-        let declared = &plan.models[version.model].declared;
+        let declared = &version.declared;
         CellReader {
             limits: &plan.limits,
             version,

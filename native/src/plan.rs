@@ -166,6 +166,8 @@ pub struct Version {
     pub answers: Answers,
     /// Its columns.
     pub shape: Arc<Shape>,
+    /// What its model declares.
+    pub declared: Arc<Declared>,
 }
 
 /// Columns of a version.
@@ -191,9 +193,37 @@ pub struct Model {
     /// Numbers of its versions, by name.
     pub versions: Table,
     /// The version of events that name none.
-    pub newest: usize,
+    pub newest: Newest,
     /// What it declares.
     pub declared: Arc<Declared>,
+}
+
+/// The newest version of a model. Most events are of it: those of all models fit the caches.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest {
+    number: u32,
+    /// Bytes of its name, or [`LONG`].
+    len: u8,
+    name: [u8; 11],
+}
+
+/// The length of names that are looked up elsewhere.
+const LONG: u8 = u8::MAX;
+
+impl Newest {
+    /// Version `number` of this `name`; without one it is only that of events that name none.
+    pub fn new(number: usize, name: Option<&[u8]>) -> Self {
+        let mut newest = Newest { number: number as u32, len: LONG, name: [0; 11] };
+        if let Some((kept, name)) = name.and_then(|name| Some((newest.name.get_mut(..name.len())?, name))) {
+            kept.copy_from_slice(name);
+            newest.len = name.len() as u8;
+        }
+        newest
+    }
+
+    fn is(&self, name: &[u8]) -> bool {
+        self.name.get(..usize::from(self.len)) == Some(name)
+    }
 }
 
 /// What a model declares.
@@ -237,6 +267,8 @@ pub struct Plan {
     pub names: Table,
     /// The models.
     pub models: Vec<Model>,
+    /// The newest version of each.
+    newest: Vec<Newest>,
     /// The versions of all models.
     pub versions: Vec<Version>,
 }
@@ -250,6 +282,7 @@ impl Plan {
             fields: Keys::new(&form.fields().iter().map(|(name, _)| *name).collect::<Vec<_>>()),
             limits,
             names: Table::new(numbered),
+            newest: models.iter().map(|(_, model)| model.newest).collect(),
             models: models.into_iter().map(|(_, model)| model).collect(),
             versions,
         }
@@ -258,11 +291,12 @@ impl Plan {
     /// The version of a model that an event is about; `None` if it has no reference.
     #[inline]
     pub fn version(&self, model: Option<i32>, name: &[u8]) -> Option<usize> {
-        let model = &self.models[model? as usize];
-        if name.is_empty() {
-            Some(model.newest)
+        let model = model? as usize;
+        let newest = &self.newest[model];
+        if name.is_empty() || newest.is(name) {
+            Some(newest.number as usize)
         } else {
-            model.versions.of(name).map(|number| number as usize)
+            self.models[model].versions.of(name).map(|number| number as usize)
         }
     }
 }

@@ -70,7 +70,7 @@ impl Scanned {
         let versions = |block: &Block| &plan.versions[block.version];
         let ordered = || grouped.order.iter().map(|&number| &rows.rows[number as usize]);
         let segments = matrices(&grouped, &rows.rows, &rows.segments, |block| {
-            (plan.models[versions(block).model].declared.segments.len(), |row| row.cells.segments)
+            (versions(block).declared.segments.len(), |row| row.cells.segments)
         });
         let scanned = Scanned {
             unknown: unknown.collect::<PyResult<_>>()?,

@@ -120,7 +120,7 @@ impl Reader {
         };
         let (id, id_len) = self.rows.keep(&Cursor::new(text), envelope.id);
         let Envelope { ts_ms, flag, amount, answer, .. } = envelope;
-        let choices = &self.plan.models[self.plan.versions[version].model].declared.choices;
+        let choices = &self.plan.versions[version].declared.choices;
         let choice = envelope.choice.unwrap_or(choices.none);
         let (place, id_len) = (place as u32, id_len as u16);
         let number = version as u32;

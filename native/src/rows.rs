@@ -96,7 +96,7 @@ impl Rows {
         let shape = &version.shape;
         self.numbers.resize(self.numbers.len() + shape.numbers, f64::NAN);
         self.codes.resize(self.codes.len() + shape.codes, MISSING);
-        self.segments.extend_from_slice(&plan.models[version.model].declared.no_segments);
+        self.segments.extend_from_slice(&version.declared.no_segments);
         let most = self.numbers.len().max(self.codes.len()).max(self.segments.len()).max(self.texts.len());
         if most < MOST {
             Some(cells)

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::plan::{
-    Answers, Coder, Column, Declared, Form, Kind, Limits, Model, Plan, Shape, Values, Version, UNSEEN,
+    Answers, Coder, Column, Declared, Form, Kind, Limits, Model, Newest, Plan, Shape, Values, Version, UNSEEN,
 };
 use crate::table::{Keys, Table};
 
@@ -86,10 +86,12 @@ fn model(spec: ModelSpec, shared: &mut Shared<Declared>) -> (String, Model) {
             choices: choices.into(),
         }
     });
+    let named = versions.iter().find(|(_, number)| *number as usize == newest);
+    let newest = Newest::new(newest, named.map(|(name, _)| name.as_bytes()));
     (name, Model { versions: Table::new(versions), newest, declared })
 }
 
-fn version(spec: VersionSpec, shared: &mut Shared<Shape>) -> Version {
+fn version(spec: VersionSpec, models: &[(String, Model)], shared: &mut Shared<Shape>) -> Version {
     let VersionSpec(model, specs, answers, numbers, codes) = spec;
     let key = format!("{:?}", (&specs, numbers, codes));
     let shape = shared.part(key, |number| shape(number, specs, numbers, codes));
@@ -99,7 +101,7 @@ fn version(spec: VersionSpec, shared: &mut Shared<Shape>) -> Version {
         2 => Answers::Raw,
         _ => Answers::Unsure,
     };
-    Version { model, answers, shape }
+    Version { model, answers, shape, declared: Arc::clone(&models[model].1.declared) }
 }
 
 fn shape(number: usize, specs: Vec<ColumnSpec>, numbers: usize, codes: usize) -> Shape {
@@ -142,7 +144,7 @@ pub fn plan(
     let limits = Limits { record_bytes, features, string_bytes, depth, id_bytes, min_ms, max_ms };
     let form = if labels { Form::Label } else { Form::Inference };
     let (mut declared, mut shapes) = (Shared(HashMap::new()), Shared(HashMap::new()));
-    let models = models.into_iter().map(|spec| model(spec, &mut declared)).collect();
-    let versions = versions.into_iter().map(|spec| version(spec, &mut shapes)).collect();
+    let models: Vec<_> = models.into_iter().map(|spec| model(spec, &mut declared)).collect();
+    let versions = versions.into_iter().map(|spec| version(spec, &models, &mut shapes)).collect();
     Ok(Plan::new(form, limits, models, versions))
 }
