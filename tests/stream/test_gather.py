@@ -74,6 +74,7 @@ class Script:
             self.assignment,
             {topic: JsonInferenceDecoder(REFERENCES) for topic in topics},
             limit=limit,
+            poll_s=0.0,
             unless=lambda: False,
             newest_ms=lambda: TS,
         )
