@@ -67,15 +67,22 @@ class PerformanceMetrics:
             "join_journal_pieces", "Pieces of the longest journal of a label join: not evaluated yet."
         )
         self._newest_ms: dict[tuple[str, str, str], int] = {}
+        self._joins: dict[tuple[str, str], Counter] = {}
         for model in models:
             for result in JOINS:
-                self.joins_total.labels(model, result)
+                self._joins_of(model, result)
 
     def joined(self, model: str, counts: Mapping[str, int]) -> None:
         """Count what a join has done, by the words of :data:`JOINS`."""
         for result, number in counts.items():
             if number:
-                self.joins_total.labels(model, result).inc(number)
+                self._joins_of(model, result).inc(number)
+
+    def _joins_of(self, model: str, result: str) -> Counter:
+        series = self._joins.get((model, result))
+        if series is None:
+            series = self._joins[model, result] = self.joins_total.labels(model, result)
+        return series
 
     def waiting(self, pieces: int) -> None:
         """Set how long the longest journal is, of the models of all workers."""

@@ -109,10 +109,9 @@ class RedisJoin:
 
     def _calls(self, rows: ModelRows, first: int, last: int) -> Iterator[_Call]:
         """Calls for some of the models."""
-        bounds = rows.bounds[first:last]
-        start, end = bounds[0][0], bounds[-1][1]
+        start, end = rows.ends[first - 1] if first else 0, rows.ends[last - 1]
         spans_ms = [block_span_ms(horizon_ms) for horizon_ms in rows.horizons_ms[first:last]]
-        ends = [behind - start for _, behind in bounds]
+        ends = [behind - start for behind in rows.ends[first:last]]
         packed = prediction_sections(rows.predictions.take(slice(start, end)), ends, spans_ms, ROWS_PER_CALL)
         for place, sections in enumerate(packed, first):
             model, strata = rows.models[place], rows.strata[place]
