@@ -24,7 +24,7 @@ except ImportError:  # not installed, or of a release without it
 PANE_TTL_MS = 7 * 24 * 3600 * 1000  # a backstop: evaluated panes are retired long before
 COMMIT_KEYS, PANE_ARGUMENTS = 4, 3
 PANES_AT_ONCE = 32
-MEMBERS_KEPT = 65_536
+MEMBERS_KEPT = 16_384
 """Panes whose bytes are kept from commit to commit: those of all partitions have the same."""
 ModelCall = tuple[list[str], list[Any]]
 """Keys and arguments of a script."""
