@@ -29,7 +29,7 @@ _FATAL = KafkaError._FATAL  # noqa: SLF001
 def batch_for(batch: int, blocks: int) -> int:
     """How many records to gather at a time: ``batch``, and more where the last one was of many ``blocks``.
 
-    Up to ten times as many: records that are held longer cost more each, as they leave the processor's cache.
+    Up to ten times as many: rows are kept until they are counted, and nobody hears of them before.
     """
     return max(batch, min(ROWS_A_MODEL * blocks, MOST_BATCHES * batch))
 
