@@ -163,7 +163,7 @@ def test_connections_that_are_reset(make_scene: MakeScene, table: Table) -> None
     scene = make_scene()
     scene.under_way(2)
     with scene.proxy.suffers(reset_every=9):
-        for _ in range(12):
+        for _ in range(18):
             scene.send()
             scene.await_counted()
     scene.injected(scene.proxy.resets)
