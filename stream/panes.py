@@ -23,7 +23,7 @@ PANE_HEAD = head_of(Kind.PANE)
 NO_EVENT_MS = -1
 
 
-@dataclass
+@dataclass(slots=True)
 class Pane:
     """Counts of one slice and the span of event times seen."""
 
