@@ -33,6 +33,7 @@ SEAMS = {
     "stream.commit:merged": "join: rows merged",
     "stream.outcomes.sending:OutcomeJoin.join": "join: rows packed",
     "redis.client:Pipeline.execute": "Redis client",
+    "stream.redis_wire:WireScript.run": "Redis client",
     "stream.ingest:Ingest._refuse": "dead letters",
     "stream.commit:Committer.take": "merge",
     "stream.commit:Committer.commit": "commit",
