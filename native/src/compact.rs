@@ -1,9 +1,8 @@
 //! Counts of one pane in as few bytes as its rows allow, which are those of its stored form: the panes of a
 //! thousand models fit the caches.
 
-use std::ops::Range;
-
 use crate::counts::{packed_into, width_of, Numbers};
+use std::ops::Range;
 
 /// Largest score.
 pub const LARGEST_SCORE: i16 = 40;
