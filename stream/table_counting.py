@@ -14,9 +14,7 @@ from stream.codec.patched_table import PatchedTable
 from stream.codec.scanned_table import ScannedTable, ScannedVersions
 from stream.pane_rows import GroupedRows
 
-with suppress(
-    ImportError
-):  # not installed, or of a release that counts otherwise: then nothing is held there
+with suppress(ImportError):  # not installed, or of a release that counts otherwise: nothing is held there
     from driftstream_native import count_scanned
 
 if TYPE_CHECKING:
