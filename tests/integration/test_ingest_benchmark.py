@@ -37,10 +37,10 @@ def test_the_worker_the_yardstick_and_the_variant_are_measured(report, said):
 
 def test_stages_of_the_join_are_in_the_profile_and_all_of_it_adds_up(report):
     stages = report["stages"]
-    assert {"decode", "consume", "commit", "dead letters", OTHER_THREADS} <= stages.keys()
+    assert {"consume", "commit", "dead letters", OTHER_THREADS} <= stages.keys()
     assert {"join: ids hashed, rows taken", "join: rows merged", "join: rows packed"} <= stages.keys()
     assert min(stages.values()) >= 0
-    assert stages["decode"] > 0
+    assert sum(ns for stage, ns in stages.items() if stage.startswith("decode: ")) > 0
 
 
 def test_the_tables_name_what_was_measured(report, capsys):
