@@ -57,8 +57,8 @@ class Committer:
         self._metrics = metrics
         self._windows = windows
         self._closes = Closes(windows.values())
-        self._soonest_ms = min(map(_closes_after_ms, windows.values()), default=0)
-        self._is_closing = self._is_near = False
+        self._soonest_ms = min((spec.pane_closes_at(0) for spec in windows.values()), default=0)
+        self._is_closing = False
         self._panes_topic = panes_topic
         self._panes_partitions = panes_partitions
         self._dead = DeadLetterQueue(sink)
@@ -85,7 +85,7 @@ class Committer:
             before_ms = intake.watermark_ms
             intake.advance(delta.max_ts_ms - out_of_orderness_ms)
             self._is_closing |= self._closes.between(before_ms, intake.watermark_ms)
-            self._is_near |= self._closes.are_near(intake.watermark_ms)
+            self._is_closing |= self._closes.are_near(intake.watermark_ms)
 
     def flush_by(self, next_ms: int, last_ms: int) -> int:
         """When to commit: at ``next_ms``, or soon after the last commit where windows close by this one.
@@ -98,7 +98,7 @@ class Committer:
     @property
     def is_closing(self) -> bool:
         """Whether windows close, or are about to, by what was counted since the last commit."""
-        return self._is_closing or self._is_near
+        return self._is_closing
 
     def commit(self, partitions: Iterable[OwnedPartition]) -> list[tuple[OwnedPartition, Exception]]:
         """Commit every partition that has something to say; those refused, with Fenced or OffsetMismatch.
@@ -113,7 +113,7 @@ class Committer:
             Redis does not answer. Whether it committed is found out by committing the same again; what it
             joined already changes nothing then.
         """
-        self._is_closing = self._is_near = False
+        self._is_closing = False
         by_topic: dict[str, list[OwnedPartition]] = defaultdict(list)
         for owned in partitions:
             by_topic[owned.topic].append(owned)
@@ -176,7 +176,7 @@ class Committer:
 
     def _closes_at(self, key: PaneKey) -> int:
         """When the first window of a pane closes."""
-        return key.start_ms + _closes_after_ms(self._windows[key.model])
+        return self._windows[key.model].pane_closes_at(key.start_ms)
 
     def publish_again(self, partitions: Iterable[OwnedPartition]) -> int:
         """Serve delivery reports and repeat what was refused; how many messages are not acknowledged yet."""
@@ -193,11 +193,6 @@ class Committer:
         left = self._sink.close(timeout_s=CLOSE_TIMEOUT_S)
         if left:
             log.warning('left in the outbox messages="%s"', left)
-
-
-def _closes_after_ms(spec: WindowSpec) -> int:
-    """How long after its start a pane's first window closes."""
-    return spec.slide_ms + spec.grace_ms
 
 
 def _result(outcome: Exception | None) -> str:

@@ -125,7 +125,7 @@ class PaneReader:
                 request.heads[key.start_ms] = _head(parts)
                 if damaged:
                     request.damaged.add(key.start_ms)
-                elif _closes_at(request, key.start_ms) <= (closed_ms.get(source) or 0):
+                elif request.plan.windows.pane_closes_at(key.start_ms) <= (closed_ms.get(source) or 0):
                     self._keep(request, key, counts)
 
     def unchanged(self, read: Sequence[Sequence[PaneRequest]]) -> list[bool]:
@@ -194,12 +194,6 @@ class PaneReader:
             self._store.retire_panes(self._topics[source], self._partitions[source], keys)
             for key in keys:
                 self.changed(source, key)
-
-
-def _closes_at(request: PaneRequest, start_ms: int) -> int:
-    """The watermark from which every change of a pane is announced."""
-    windows = request.plan.windows
-    return windows.closes_at(start_ms + windows.slide_ms)
 
 
 def _head(parts: Iterable[bytes]) -> bytes:

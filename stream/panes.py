@@ -16,6 +16,7 @@ from stream.errors import CorruptState, NewerState
 from stream.keys import PaneKey
 from stream.outcomes.join_rows import JoinRows
 from stream.packing import Kind, head_of, unpack
+from stream.watermarks import max_known
 
 _SPAN = struct.Struct("<qq")
 PANE_HEAD = head_of(Kind.PANE)
@@ -122,7 +123,7 @@ class PartitionIntake:
         not hold it back: what closes by then is announced with every commit, not only with its first.
         """
         news = self.dirty - self._announced
-        behind = max((ms for ms in (self.watermark_ms, passed_ms) if ms is not None), default=None)
+        behind = max_known((self.watermark_ms, passed_ms))
         if behind is not None:
             latest_ms = behind - soonest_ms
             old = [key for key in self.dirty if key.start_ms <= latest_ms]

@@ -53,6 +53,10 @@ class WindowSpec:
         """Watermark at which the window that ends at ``end_ms`` is closed: it still accepts events below."""
         return end_ms + self.grace_ms
 
+    def pane_closes_at(self, pane_start_ms: int) -> int:
+        """Watermark at which the first window of this pane is closed: later changes of it are announced."""
+        return self.closes_at(pane_start_ms + self.slide_ms)
+
     def too_late_at(self, pane_start_ms: int, horizon_ms: int) -> int:
         """Watermark from which an event of this pane can no longer restate any of its windows."""
         return pane_start_ms + self.size_ms + self.grace_ms + horizon_ms

@@ -158,15 +158,8 @@ def label_sections(rows: Labels, limit: int) -> Iterator[Section]:
     packed["label"] = np.where(np.isnan(rows.label), np.nan, rows.label + 0.0)
     if valued:
         packed["value"] = np.where(has_value, rows.value + 0.0, np.nan)
-    return _sections(b"l", 0, 0, packed, limit)
-
-
-def _sections(
-    kind: bytes, block: int, likely: int, packed: NDArray[np.void], limit: int
-) -> Iterator[Section]:
     for start in range(0, len(packed), limit):
-        rows = packed[start : start + limit].tobytes()
-        yield Section(kind, block, likely, packed.dtype.itemsize, rows)
+        yield Section(b"l", 0, 0, packed.dtype.itemsize, packed[start : start + limit].tobytes())
 
 
 def _is_code(values: NDArray[np.float64]) -> NDArray[np.bool_]:

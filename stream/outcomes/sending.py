@@ -1,4 +1,4 @@
-"""Sending what partitions have read to the label join, a model at a time."""
+"""Sending what partitions have read to the label join, all models together."""
 
 from __future__ import annotations
 
