@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.scale`` starts Apache Kafka and Redis and lets ``driftstream worker --only ingest``, as
 shipped, count topics that differ from workload W in one thing. Every run starts from nothing and its counts
-are compared with the events. Told are CPU ns of the worker's process per event and per feature value, events
+are compared with the events. The cases of a part are run in turns, so that what a machine is slower or faster
+for a while is in all of them. Told are CPU ns of the worker's process per event and per feature value, events
 a second by the clock, and the largest resident set; the first row of each part is what the others are
 compared with.
 
@@ -34,10 +35,10 @@ from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from benchmarks.cpu_quota import cpu_quota, hold
-from benchmarks.ingest_variants import Case, fill_case
+from benchmarks.ingest_variants import Case, Filled, fill_case
 from benchmarks.report import machine, machine_line, reported, summary, table
 from benchmarks.services import Broker, Services, fill, records, services
-from benchmarks.usage import now
+from benchmarks.usage import Usage, now
 from benchmarks.worker_run import AS_SHIPPED, PATIENCE_S, ROOT, Cursors
 from benchmarks.workload import MODEL, Shape, Workload, reference, workload
 from stream.embedded.process import Process
@@ -68,51 +69,63 @@ def by_models(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
     """The same events from more models; a model's are as dense in event time as those of W."""
     shapes = {str(models): Shape(models=models) for models in MODELS}
     cases = [Case(f"m{name}", name, shape) for name, shape in shapes.items()]
-    return [_ran(started, plan, case, plan.events, say) for case in cases]
+    return _in_turns([_filled(started, case, plan.events, say) for case in cases], plan, say)
 
 
 def by_features(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
     """As many feature values in fewer, wider events."""
-    rows = []
-    for copies in COPIES:
-        case = Case(f"f{20 * copies}", str(20 * copies), Shape(copies=copies))
-        rows.append(_ran(started, plan, case, max(2_000, plan.events // copies), say))
-    return rows
+    cases = [Case(f"f{20 * copies}", str(20 * copies), Shape(copies=copies)) for copies in COPIES]
+    sizes = [max(2_000, plan.events // copies) for copies in COPIES]
+    filled = [_filled(started, case, events, say) for case, events in zip(cases, sizes, strict=True)]
+    return _in_turns(filled, plan, say)
 
 
 def by_partitions(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
     """The same events over more partitions."""
-    rows = []
+    filled = []
     for partitions in PARTITIONS:
         parted = replace(started, partitions=partitions, tag=f"{started.tag}.p{partitions}", _made=set())
-        rows.append(_ran(parted, plan, Case(f"p{partitions}", str(partitions)), plan.events, say))
-    return rows
+        filled.append(_filled(parted, Case(f"p{partitions}", str(partitions)), plan.events, say))
+    return _in_turns(filled, plan, say)
 
 
-def _ran(started: Services, plan: Plan, case: Case, events: int, say: Say) -> dict[str, Any]:
+def _filled(started: Services, case: Case, events: int, say: Say) -> Filled:
     say(f"{case.name}: filling")
-    filled = fill_case(started, case, events, workload(events if case.shape == Shape() else 1))
-    measured = []
+    return fill_case(started, case, events, workload(events if case.shape == Shape() else 1))
+
+
+def _in_turns(cases: Sequence[Filled], plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """Run every case once, then every case again: what a machine loses for a minute, all of them lose."""
+    measured: list[list[Usage]] = [[] for _ in cases]
     for turn in range(plan.runs):
-        say(f"{case.name}: run {turn + 1} of {plan.runs}")
-        measured.append(filled.run(str(turn)))
-    result = summary(measured)
-    per_value = round(result["cpu_ns_per_event"] / case.features, 1)
-    return {"name": case.title, **result, "cpu_ns_per_value": per_value}
+        for filled, runs in zip(cases, measured, strict=True):
+            say(f"{filled.case.name}: run {turn + 1} of {plan.runs}")
+            runs.append(filled.run(str(turn)))
+    return [_told(filled.case, runs) for filled, runs in zip(cases, measured, strict=True)]
+
+
+def _told(case: Case, runs: Sequence[Usage]) -> dict[str, Any]:
+    result = summary(runs)
+    return {
+        "name": case.title,
+        **result,
+        "cpu_ns_per_value": round(result["cpu_ns_per_event"] / case.features, 1),
+    }
 
 
 def by_workers(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
-    """One worker and two on the same topic, by the clock."""
-    load, rows = workload(plan.events), []
-    for count in WORKERS:
-        runs = []
-        for turn in range(plan.runs):
+    """One worker and two on the same events, by the clock, in turns."""
+    load = workload(plan.events)
+    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in WORKERS}
+    for turn in range(plan.runs):
+        for count, told in runs.items():
             say(f"{count} workers: run {turn + 1} of {plan.runs}")
-            runs.append(_share(started, plan, count, f"w{count}-{turn}", load))
-        rows.append(
-            sorted(runs, key=lambda run: run["events_per_second"])[len(runs) // 2] | {"name": str(count)}
-        )
-    return rows
+            told.append(_share(started, plan, count, f"w{count}-{turn}", load))
+    return [{"name": str(count)} | _median(told) for count, told in runs.items()]
+
+
+def _median(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return sorted(runs, key=lambda run: float(run["events_per_second"]))[len(runs) // 2]
 
 
 def _share(started: Services, plan: Plan, count: int, name: str, load: Workload) -> dict[str, Any]:
