@@ -4,8 +4,8 @@
 shipped, count topics that differ from workload W in one thing. Every run starts from nothing and its counts
 are compared with the events. The cases of a part are run in turns, so that what a machine is slower or faster
 for a while is in all of them. Told are CPU ns of the worker's process per event and per feature value, events
-a second by the clock, and the largest resident set; the first row of each part is what the others are
-compared with.
+a second by the clock, and the largest resident set, as medians; and the ratios to the first row of the part,
+turn by turn, as medians too.
 
 Two workers are measured by the clock: they join the group on an empty topic, are stopped while it is filled,
 and go on together. Each is pinned to a core of its own where there are enough. Kafka and Redis run on the
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import psutil
@@ -65,14 +66,23 @@ class Plan:
     worker_cpus: float | None = None
 
 
-def by_models(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Row:
+    """What a table tells of a case, medians of its runs, and what its ratios are made of, run by run."""
+
+    name: str
+    told: dict[str, Any]
+    turns: Sequence[Mapping[str, float]]
+
+
+def by_models(started: Services, plan: Plan, say: Say) -> list[Row]:
     """The same events from more models; a model's are as dense in event time as those of W."""
     shapes = {str(models): Shape(models=models) for models in MODELS}
     cases = [Case(f"m{name}", name, shape) for name, shape in shapes.items()]
     return _in_turns([_filled(started, case, plan.events, say) for case in cases], plan, say)
 
 
-def by_features(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+def by_features(started: Services, plan: Plan, say: Say) -> list[Row]:
     """As many feature values in fewer, wider events."""
     cases = [Case(f"f{20 * copies}", str(20 * copies), Shape(copies=copies)) for copies in COPIES]
     sizes = [max(2_000, plan.events // copies) for copies in COPIES]
@@ -80,7 +90,7 @@ def by_features(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]
     return _in_turns(filled, plan, say)
 
 
-def by_partitions(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+def by_partitions(started: Services, plan: Plan, say: Say) -> list[Row]:
     """The same events over more partitions."""
     filled = []
     for partitions in PARTITIONS:
@@ -94,7 +104,7 @@ def _filled(started: Services, case: Case, events: int, say: Say) -> Filled:
     return fill_case(started, case, events, workload(events if case.shape == Shape() else 1))
 
 
-def _in_turns(cases: Sequence[Filled], plan: Plan, say: Say) -> list[dict[str, Any]]:
+def _in_turns(cases: Sequence[Filled], plan: Plan, say: Say) -> list[Row]:
     """Run every case once, then every case again: what a machine loses for a minute, all of them lose."""
     measured: list[list[Usage]] = [[] for _ in cases]
     for turn in range(plan.runs):
@@ -104,16 +114,21 @@ def _in_turns(cases: Sequence[Filled], plan: Plan, say: Say) -> list[dict[str, A
     return [_told(filled.case, runs) for filled, runs in zip(cases, measured, strict=True)]
 
 
-def _told(case: Case, runs: Sequence[Usage]) -> dict[str, Any]:
-    result = summary(runs)
-    return {
-        "name": case.title,
-        **result,
-        "cpu_ns_per_value": round(result["cpu_ns_per_event"] / case.features, 1),
-    }
+def _told(case: Case, runs: Sequence[Usage]) -> Row:
+    told = summary(runs)
+    told["cpu_ns_per_value"] = round(told["cpu_ns_per_event"] / case.features, 1)
+    turns = [
+        {
+            "cpu_ns_per_event": run.cpu_s / run.events * 1e9,
+            "cpu_ns_per_value": run.cpu_s / run.events / case.features * 1e9,
+            "events_per_second": run.per_second,
+        }
+        for run in runs
+    ]
+    return Row(case.title, told, turns)
 
 
-def by_workers(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
+def by_workers(started: Services, plan: Plan, say: Say) -> list[Row]:
     """One worker and two on the same events, by the clock, in turns."""
     load = workload(plan.events)
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in WORKERS}
@@ -121,10 +136,10 @@ def by_workers(started: Services, plan: Plan, say: Say) -> list[dict[str, Any]]:
         for count, told in runs.items():
             say(f"{count} workers: run {turn + 1} of {plan.runs}")
             told.append(_share(started, plan, count, f"w{count}-{turn}", load))
-    return [{"name": str(count)} | _median(told) for count, told in runs.items()]
+    return [Row(str(count), _middle(told), told) for count, told in runs.items()]
 
 
-def _median(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _middle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return sorted(runs, key=lambda run: float(run["events_per_second"]))[len(runs) // 2]
 
 
@@ -220,7 +235,7 @@ def _busy_s() -> float:
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
-PARTS: Mapping[str, Callable[[Services, Plan, Say], list[dict[str, Any]]]] = {
+PARTS: Mapping[str, Callable[[Services, Plan, Say], list[Row]]] = {
     "models": by_models,
     "features": by_features,
     "partitions": by_partitions,
@@ -236,12 +251,17 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
     return {"runs": plan.runs, "worker_cpus": plan.worker_cpus, "parts": parts, "machine": on}
 
 
-def _compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for row in rows:
-        for number in ("cpu_ns_per_event", "cpu_ns_per_value", "events_per_second"):
-            if number in row:
-                row[f"{number}_ratio"] = round(row[number] / rows[0][number], 2)
-    return rows
+def _compared(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Add what a row is of the first one: the median of the turns' ratios."""
+    return [{"name": row.name, **row.told} | _ratios(row.turns, rows[0].turns) for row in rows]
+
+
+def _ratios(turns: Sequence[Mapping[str, float]], firsts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {
+        f"{number}_ratio": round(median(t[number] / f[number] for t, f in zip(turns, firsts, strict=True)), 2)
+        for number in ("cpu_ns_per_event", "cpu_ns_per_value", "events_per_second")
+        if number in turns[0]
+    }
 
 
 def print_tables(report: Mapping[str, Any]) -> None:
