@@ -37,6 +37,15 @@ def cpu_quota(name: str, cores: float) -> Iterator[Path]:
         group.rmdir()
 
 
+def can_limit() -> bool:
+    """Whether control groups can be made and limited here."""
+    try:
+        with cpu_quota("driftstream-can-limit", 1.0):
+            return True
+    except RuntimeError:
+        return False
+
+
 def _limit(group: Path, cores: float) -> None:
     quota_us = round(cores * PERIOD_US)
     if (group / "cpu.cfs_quota_us").exists():

@@ -10,9 +10,9 @@ turn by turn, as medians too.
 Two workers are measured by the clock: they join the group on an empty topic, are stopped while it is filled,
 and go on together. Each is pinned to a core of its own where there are enough. Kafka and Redis run on the
 same machine, so told is too how many cores were busy in all, and how many of them the workers took. On a
-machine whose cores one worker and its services fill, a second worker has nothing to run on: there
-``--worker-cpus 0.3`` gives every worker the same share of a core, as a container's limit does, and the rest
-of the machine to Kafka and Redis.
+machine whose cores one worker and its services fill, a second worker has nothing to run on: with fewer than
+four cores every worker gets 0.3 of one, as a container's limit gives it, and Kafka and Redis the rest of the
+machine. ``--worker-cpus`` sets another share.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from benchmarks.cpu_quota import cpu_quota, hold
+from benchmarks.cpu_quota import can_limit, cpu_quota, hold
 from benchmarks.ingest_variants import Case, Filled, fill_case
 from benchmarks.report import machine, machine_line, reported, summary, table
 from benchmarks.services import Broker, Services, fill, records, services
@@ -49,6 +49,7 @@ MODELS, COPIES, PARTITIONS, WORKERS = (1, 10, 100, 1_000), (1, 5, 50), (1, 8, 64
 LOOK_EVERY_S = 0.005
 HELD = {"session_timeout": "2m", "max_poll_interval": "10m"}
 """Workers that are stopped for the filling of a topic stay members of their group."""
+FEW_CORES, SHARE_OF_FEW = 4, 0.3
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ def print_tables(report: Mapping[str, Any]) -> None:
 
 def main(
     *,
-    events: Annotated[int, typer.Option(min=1_000, help="Events in a topic.")] = 300_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Events in a topic.")] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions, where they do not differ.")] = 8,
     part: Annotated[
@@ -293,7 +294,9 @@ def main(
     worker_cpus: Annotated[
         float | None,
         typer.Option(
-            min=0.05, help="Part workers: share of a core that each gets, as containers do; as root."
+            min=0.05,
+            help="Part workers: share of a core that each gets, as containers do; as root. By default 0.3 on "
+            "machines of fewer than 4 cores, where limits can be set, and a whole one elsewhere.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -302,6 +305,8 @@ def main(
     parts = part or list(PARTS)
     if unknown := [each for each in parts if each not in PARTS]:
         raise typer.BadParameter(f"--part {unknown[0]} is none of {', '.join(PARTS)}")
+    if worker_cpus is None and "workers" in parts and (os.cpu_count() or 1) < FEW_CORES and can_limit():
+        worker_cpus = SHARE_OF_FEW
     plan = Plan(events, runs, partitions, broker, parts, worker_cpus)
 
     def measured() -> dict[str, Any]:

@@ -21,6 +21,7 @@ def test_without_control_groups_the_option_and_the_remedy_are_named(tmp_path, mo
         quota.cpu_quota("x", 0.3),
     ):
         pytest.fail("nothing to run in")
+    assert not quota.can_limit()
 
 
 @pytest.mark.skipif(
@@ -38,6 +39,7 @@ def test_a_process_gets_its_share_and_leaves_nothing_behind():
             child.kill()
             child.wait()
     assert not group.exists()
+    assert quota.can_limit()
 
 
 def throttled(group: Path) -> int:
