@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PERIOD_US = 20_000
+PERIOD_US = 100_000
 _V1 = Path("/sys/fs/cgroup/cpu")
 _V2 = Path("/sys/fs/cgroup")
 
@@ -16,7 +16,8 @@ _V2 = Path("/sys/fs/cgroup")
 def cpu_quota(name: str, cores: float) -> Iterator[Path]:
     """Make a control group whose processes together get so many ``cores``; :func:`hold` puts one in.
 
-    Linux shares out processor time by periods of 20 ms: who has used up the share waits for the next.
+    Linux shares out processor time by periods, here of 100 ms as Docker and Kubernetes have them: who has used
+    up the share waits for the next.
 
     Raises
     ------
