@@ -113,7 +113,7 @@ class DeadLetterQueue:
                 raise DependencyError(
                     f"{len(self)} records not acknowledged within {self._timeout_s:.0f} s: is Kafka up?"
                 )
-            self._sink.wait(WAIT_S)
+            self._sink.hurry(WAIT_S)
 
     def _cut(self, deadline: float) -> None:
         """Produce those refused for their size one by one, and shortened if that is not enough.

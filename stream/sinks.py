@@ -35,6 +35,9 @@ class Sink(Protocol):
     def wait(self, timeout_s: float) -> None:
         """Serve delivery reports; wait for one if there is none."""
 
+    def hurry(self, timeout_s: float) -> None:
+        """Let nothing linger, and serve delivery reports until all have come or the time is up."""
+
     def close(self, *, timeout_s: float) -> int:
         """Wait for what is under way; the number of messages given up."""
 
@@ -78,6 +81,10 @@ class KafkaSink:
     def wait(self, timeout_s: float) -> None:
         """Serve delivery reports; wait for one if there is none."""
         self._producer.poll(timeout_s)
+
+    def hurry(self, timeout_s: float) -> None:
+        """Let nothing linger, and serve delivery reports until all have come or the time is up."""
+        self._producer.flush(timeout_s)
 
     def partitions(self, topic: str, *, timeout_s: float) -> int:
         """Number of partitions of a topic, asked of the broker; KafkaException when it does not answer."""

@@ -31,6 +31,9 @@ class ListSink:
     def wait(self, timeout_s: float) -> None:
         """Nothing is under way."""
 
+    def hurry(self, timeout_s: float) -> None:
+        """Nothing is under way."""
+
     def close(self, *, timeout_s: float) -> int:  # noqa: ARG002
         """Give up none."""
         return 0

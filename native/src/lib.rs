@@ -17,6 +17,7 @@ mod number;
 mod plan;
 mod portions;
 mod record;
+mod refusal;
 mod rows;
 mod scalars;
 mod skip;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cursor::Cursor;
 use crate::plan::Plan;
 use crate::record::{Outcome, Reader};
+use crate::refusal::{refusal, Refusal};
 use crate::rows::{Cells, Row, NO_TIME};
 
 /// An event of a model or version without a reference.
@@ -29,6 +30,8 @@ pub struct Portions {
     pub records: usize,
     /// Places of the records that take Python, in order.
     pub left: Vec<usize>,
+    /// Places of the records that are certainly no events, in order, and why.
+    pub refused: Vec<(usize, Refusal)>,
     /// Events of models and versions without a reference.
     pub strangers: Vec<Stranger>,
     /// Places of those that took the time of their Kafka record.
@@ -41,6 +44,7 @@ pub struct Mark {
     records: usize,
     rows: usize,
     left: usize,
+    refused: usize,
     strangers: usize,
     given: usize,
     cells: Cells,
@@ -51,7 +55,8 @@ impl Portions {
     /// A batch without records; forgets what the reader has read.
     pub fn new(mut reader: Box<Reader>) -> Self {
         reader.rows.clear();
-        Portions { reader, records: 0, left: Vec::new(), strangers: Vec::new(), given: Vec::new() }
+        let (left, refused, strangers, given) = Default::default();
+        Portions { reader, records: 0, left, refused, strangers, given }
     }
 
     /// How far it has come.
@@ -61,6 +66,7 @@ impl Portions {
             records: self.records,
             rows: rows.rows.len(),
             left: self.left.len(),
+            refused: self.refused.len(),
             strangers: self.strangers.len(),
             given: self.given.len(),
             cells: rows.end(),
@@ -72,6 +78,7 @@ impl Portions {
     pub fn go_back(&mut self, mark: Mark) {
         self.records = mark.records;
         self.left.truncate(mark.left);
+        self.refused.truncate(mark.refused);
         self.strangers.truncate(mark.strangers);
         self.given.truncate(mark.given);
         self.reader.rows.rows.truncate(mark.rows);
@@ -91,7 +98,10 @@ impl Portions {
         for (place, text) in (self.records..).zip(texts) {
             match self.reader.read(text, place) {
                 Outcome::Event => {}
-                Outcome::Unsure => self.left.push(place),
+                Outcome::Unsure => match refusal(text, self.reader.limits()) {
+                    Some(why) => self.refused.push((place, why)),
+                    None => self.left.push(place),
+                },
                 Outcome::Unknown { model, version, ts_ms } => {
                     let bytes = |name| Cursor::new(text).bytes(name).to_vec();
                     let (model, version) = (bytes(model), bytes(version));
@@ -136,14 +146,15 @@ impl Portions {
     }
 
     /// Of the records since `mark`, the places within their portion of those whose bytes may be asked for again:
-    /// what is left to Python, and what is later than `newest_ms`.
+    /// what is no event or left to Python, and what is later than `newest_ms`.
     pub fn needed(&self, mark: Mark, newest_ms: i64) -> Vec<usize> {
         let rows = self.reader.rows.rows[mark.rows..].iter();
         let strangers = self.strangers[mark.strangers..].iter();
         let later = rows.filter(|row| row.ts_ms > newest_ms).map(|row| row.place as usize);
         let others = strangers.filter(|stranger| stranger.ts_ms > newest_ms).map(|stranger| stranger.place);
         let left = self.left[mark.left..].iter().copied();
-        left.chain(later).chain(others).map(|place| place - mark.records).collect()
+        let refused = self.refused[mark.refused..].iter().map(|&(place, _)| place);
+        left.chain(refused).chain(later).chain(others).map(|place| place - mark.records).collect()
     }
 
     /// Forget the records of which `kept` is 0; the others move up.
@@ -161,6 +172,8 @@ impl Portions {
         rows.iter_mut().for_each(|row| row.place = places[row.place as usize] as u32);
         self.strangers.retain(|stranger| is_kept(stranger.place));
         self.strangers.iter_mut().for_each(|stranger| stranger.place = places[stranger.place]);
+        self.refused.retain(|&(place, _)| is_kept(place));
+        self.refused.iter_mut().for_each(|(place, _)| *place = places[*place]);
         for each in [&mut self.left, &mut self.given] {
             each.retain(|&place| is_kept(place));
             each.iter_mut().for_each(|place| *place = places[*place]);

@@ -19,6 +19,9 @@ pub struct Scanned {
     /// Rows that take Python.
     #[pyo3(get)]
     left: Vec<usize>,
+    /// Rows that are no events: the first byte of each that is not UTF-8, nothing of those that were cut off.
+    #[pyo3(get)]
+    refused: Vec<(usize, Option<usize>)>,
     /// Rows that took the time of their Kafka record.
     #[pyo3(get)]
     fallbacks: usize,
@@ -47,7 +50,7 @@ pub struct Scanned {
 impl Scanned {
     /// Group what has been read; the reader is left for the next batch.
     pub fn new(py: Python, plan: &Plan, portions: Portions) -> PyResult<(Self, Box<Reader>)> {
-        let Portions { mut reader, records, left, strangers, given } = portions;
+        let Portions { mut reader, records, left, refused, strangers, given } = portions;
         let rows = &mut reader.rows;
         let grouped = Grouped::new(&rows.rows, plan.versions.len());
         let times = rows.rows.iter().map(|row| (row.place as usize, row.ts_ms));
@@ -77,6 +80,7 @@ impl Scanned {
             ts_ms,
             fallbacks: given.len(),
             left,
+            refused: refused.into_iter().map(|(place, why)| (place, why.odd_byte())).collect(),
             blocks: grouped.blocks.iter().map(|block| (block.version, block.first, block.last)).collect(),
             rows: column(py, ordered(), |row| i64::from(row.place).to_ne_bytes())?,
             choices: column(py, ordered(), |row| row.choice.to_ne_bytes())?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cells::Scratch;
 use crate::cursor::{Cursor, Text};
-use crate::plan::{Field, Form, Plan};
+use crate::plan::{Field, Form, Limits, Plan};
 use crate::rows::{Answer, Cells, Row, Rows, NO_TIME};
 use crate::skip::pass_object;
 use crate::table::Guess;
@@ -72,6 +72,11 @@ impl Reader {
     pub fn new(plan: Arc<Plan>) -> Self {
         let (scratch, fields) = (Scratch::new(&plan), plan.fields.guess());
         Reader { plan, rows: Rows::default(), fields, scratch, last: None }
+    }
+
+    /// What a record may hold.
+    pub fn limits(&self) -> &Limits {
+        &self.plan.limits
     }
 
     /// Read the record that has this `place` in the batch.

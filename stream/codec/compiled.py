@@ -1,8 +1,9 @@
 """The compiled decoder: what it takes, it takes at a tenth of the cost; every other row is decoded in Python.
 
 :class:`CompiledDecoder` gives what :class:`~stream.codec.batches.BatchDecoder` gives, row by row and bit by
-bit. The extension (``native/``) accepts only records of which it is certain. What is left goes through the
-Python decoder, and both parts are joined in the order of the batch.
+bit. The extension (``native/``) accepts only records of which it is certain, and refuses those that certainly
+are no events: cut off, or no text. What is left goes through the Python decoder, and both parts are joined in
+the order of the batch.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec.batch import Batch
+from stream.codec.batch import Batch, rejected
 from stream.codec.batches import BatchDecoder
 from stream.codec.joining import joined_batch
 from stream.codec.plan import Plan
 from stream.codec.portions import ScannedDecoding
+from stream.codec.refusal import CUT_OFF, not_utf8
 from stream.codec.scanned_table import ScannedTable, ScannedVersions
 
 if TYPE_CHECKING:
@@ -72,8 +74,13 @@ class CompiledDecoder:
     def _batch(self, scanned: Scanned, values: Sequence[bytes | None], record_ts_ms: Sequence[int]) -> Batch:
         """Return the batch of what was read and of the records left: their values and Kafka record times."""
         unknown, unmonitored = _rows_by_name(scanned, self._unmonitored)
+        refused = [
+            rejected(row, CUT_OFF if odd_byte is None else not_utf8(odd_byte))
+            for row, odd_byte in scanned.refused
+        ]
         found = Batch(
             blocks=ScannedTable(scanned, self._versions) if scanned.blocks else [],
+            rejected=refused,
             unknown=unknown,
             unmonitored=unmonitored,
             ts_fallbacks=scanned.fallbacks,

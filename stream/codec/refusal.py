@@ -20,6 +20,8 @@ JSON_NAMES = {
 }  # fmt: skip
 """What JSON calls the types of msgspec's messages."""
 
+CUT_OFF = DecodeError("not_json", "Input data was truncated")
+"""What msgspec says of a record whose end is missing."""
 BAD_TIME = "ts is neither RFC 3339 with an offset nor epoch ms"
 _MISSING = re.compile(r"Object missing required field `\w+`\Z")
 _NO_OBJECT = re.compile(r"Expected `object`, got `(\w+)`\Z")
@@ -85,8 +87,13 @@ def not_json(value: bytes, error: msgspec.DecodeError) -> DecodeError:
     try:
         value.decode()
     except UnicodeDecodeError as bad:
-        return DecodeError("not_utf8", f"byte {bad.start} is not UTF-8 text")
+        return not_utf8(bad.start)
     return DecodeError("not_json", str(error))
+
+
+def not_utf8(byte: int) -> DecodeError:
+    """Return the refusal of what is no text from this byte on."""
+    return DecodeError("not_utf8", f"byte {byte} is not UTF-8 text")
 
 
 def _read(decode: Callable[[bytes], object], value: bytes) -> object:

@@ -69,7 +69,8 @@ class Repair:
         try:
             return self.event(value)
         except DecodeError as refused:
-            return refused
+            # Another one: what was raised holds the frames of its callers, and the whole batch with them.
+            return DecodeError(refused.reason, refused.detail)
 
     def _stranger_in(self, value: bytes) -> msgspec.Struct | None:
         """Return the event in ``value`` if its model has no reference: the quick way for unknown models."""

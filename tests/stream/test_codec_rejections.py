@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -14,57 +15,75 @@ from tests.stream.loan_events import REFERENCES, TS, block, decode, event, featu
 pytestmark = pytest.mark.usefixtures("decoded_by")
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, "empty"),
-        (b"", "empty"),
-        (b"{", "not_json"),
-        (event()[:-1], "not_json"),
-        (event() + b"x", "not_json"),
-        (b'{"prediction_id":"a","model":"loan","features":{"age":NaN}}', "not_json"),
-        (b'{"prediction_id":"a","model":"loan","features":{"age":-Infinity}}', "not_json"),
-        (b"12", "not_an_object"),
-        (b"[1]", "not_an_object"),
-        (b"null", "not_an_object"),
-        (b"\xff\xfe{}", "not_utf8"),
-        (b'{"prediction_id":"\xff","model":"loan"}', "not_utf8"),
-        (b"{}", "missing_field"),
-        (b'{"prediction_id":"a"}', "missing_field"),
-        (b'{"model":"loan"}', "missing_field"),
-        (event(prediction_id=""), "missing_field"),
-        (event(model=""), "missing_field"),
-        (event(prediction_id=None), "wrong_type"),
-        (event(prediction_id=7), "wrong_type"),
-        (event(model=["loan"]), "wrong_type"),
-        (event(version=2), "wrong_type"),
-        (event(features="age"), "wrong_type"),
-        (event(features=[1]), "wrong_type"),
-        (event(segments="web"), "wrong_type"),
-        (event(measures=[1.0]), "wrong_type"),
-        (event(variant=1), "wrong_type"),
-        (event(weight="1"), "wrong_type"),
-        (event(weight=0), "bad_value"),
-        (event(status="fine"), "bad_value"),
-        (event()[:-1] + b',"weight":1e999}', "not_finite"),
-        (event(prediction_id="x" * 129), "string_too_long"),
-        (event(prediction_id="é" * 65), "string_too_long"),
-        (features(home="x" * 1025), "string_too_long"),
-        (features(home="é" * 513), "string_too_long"),
-        (event(variant="x" * 1025), "string_too_long"),
-        (features(age="x" * 1025), "string_too_long"),
-        (event(extra="x" * (1 << 20)), "too_large"),
-        (features(**{f"n{i}": i for i in range(2001)}), "too_many_features"),
-        (event(model="new", features={f"n{i}": i for i in range(2001)}), "too_many_features"),
-        (event()[:-1] + b',"x":' + b"[" * 32 + b"]" * 32 + b"}", "too_deep"),
-        (event()[:-1] + b',"x":' + b'{"a":' * 500_000, "too_large"),
-        (event()[:-1] + b',"x":' + b'{"a":' * 150_000, "too_deep"),
-        (b"[" * 1_000_000, "too_deep"),
-        (event(features={"age": json.loads("[" * 40 + "]" * 40)}), "too_deep"),
-    ],
-)
+REFUSED: list[tuple[bytes | None, str]] = [
+    (None, "empty"),
+    (b"", "empty"),
+    (b"{", "not_json"),
+    (event()[:-1], "not_json"),
+    (event() + b"x", "not_json"),
+    (b'{"prediction_id":"a","model":"loan","features":{"age":NaN}}', "not_json"),
+    (b'{"prediction_id":"a","model":"loan","features":{"age":-Infinity}}', "not_json"),
+    (b"12", "not_an_object"),
+    (b"[1]", "not_an_object"),
+    (b"null", "not_an_object"),
+    (b"\xff\xfe{}", "not_utf8"),
+    (b'{"prediction_id":"\xff","model":"loan"}', "not_utf8"),
+    (b"{}", "missing_field"),
+    (b'{"prediction_id":"a"}', "missing_field"),
+    (b'{"model":"loan"}', "missing_field"),
+    (event(prediction_id=""), "missing_field"),
+    (event(model=""), "missing_field"),
+    (event(prediction_id=None), "wrong_type"),
+    (event(prediction_id=7), "wrong_type"),
+    (event(model=["loan"]), "wrong_type"),
+    (event(version=2), "wrong_type"),
+    (event(features="age"), "wrong_type"),
+    (event(features=[1]), "wrong_type"),
+    (event(segments="web"), "wrong_type"),
+    (event(measures=[1.0]), "wrong_type"),
+    (event(variant=1), "wrong_type"),
+    (event(weight="1"), "wrong_type"),
+    (event(weight=0), "bad_value"),
+    (event(status="fine"), "bad_value"),
+    (event()[:-1] + b',"weight":1e999}', "not_finite"),
+    (event(prediction_id="x" * 129), "string_too_long"),
+    (event(prediction_id="é" * 65), "string_too_long"),
+    (features(home="x" * 1025), "string_too_long"),
+    (features(home="é" * 513), "string_too_long"),
+    (event(variant="x" * 1025), "string_too_long"),
+    (features(age="x" * 1025), "string_too_long"),
+    (event(extra="x" * (1 << 20)), "too_large"),
+    (features(**{f"n{i}": i for i in range(2001)}), "too_many_features"),
+    (event(model="new", features={f"n{i}": i for i in range(2001)}), "too_many_features"),
+    (event()[:-1] + b',"x":' + b"[" * 32 + b"]" * 32 + b"}", "too_deep"),
+    (event()[:-1] + b',"x":' + b'{"a":' * 500_000, "too_large"),
+    (event()[:-1] + b',"x":' + b'{"a":' * 150_000, "too_deep"),
+    (b"[" * 1_000_000, "too_deep"),
+    (event(features={"age": json.loads("[" * 40 + "]" * 40)}), "too_deep"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), REFUSED)
 def test_what_is_no_event_is_rejected_with_its_reason(value: bytes | None, expected: str) -> None:
     assert reason(value) == expected
+
+
+def test_refusals_hold_nothing_of_their_batches() -> None:
+    """An exception that is kept holds the frames it went through, until the collector comes by."""
+    decoder = inference_decoder(REFERENCES)
+    decoder.decode([value for value, _ in REFUSED], [TS] * len(REFUSED))  # makes what is made once
+    left = {}
+    gc.collect()
+    gc.freeze()  # what there was before is not looked at
+    gc.disable()
+    try:
+        for value, expected in REFUSED:
+            decoder.decode([event(), value], [TS, TS])
+            left[expected, value and value[:80]] = gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert {case: objects for case, objects in left.items() if objects} == {}
 
 
 @pytest.mark.parametrize(

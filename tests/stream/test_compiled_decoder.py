@@ -114,6 +114,54 @@ def test_odd_values_of_a_field_mean_the_same(field: str) -> None:
     )
 
 
+WHOLE = VALID | {
+    "features": {"age": -1.5e3, "home": "größe", "member": True, "x": [1, {"y": [], "z": {}}], "n": None},
+    "extra": [[], 0, "a\\b", "\U0001f600"],
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_records_that_are_cut_off_mean_the_same(*, ascii_only: bool, indent: int | None) -> None:
+    orders = (sorted(WHOLE), sorted(WHOLE, reverse=True))
+    texts = [
+        json.dumps({key: WHOLE[key] for key in order}, ensure_ascii=ascii_only, indent=indent)
+        for order in orders
+    ]
+    texts += [text.replace("loan", "nobody").replace(str(VALID["ts"]), '"soon"') for text in texts]
+    same([text.encode()[:end] for text in texts for end in range(len(text.encode()) + 1)])
+
+
+def test_what_follows_a_record_that_is_cut_off_means_the_same() -> None:
+    record = json.dumps(WHOLE).encode()
+    cuts = [record[:end] for end in range(1, len(record), 7)]
+    ends = [
+        b"}",
+        b",",
+        b":",
+        b"]",
+        b'"',
+        b"\\",
+        b" ",
+        b"\x00",
+        b"\x1f",
+        b"\xff",
+        b"-",
+        b"1",
+        b"tru",
+        b"\xc3",
+        b"[" * 40,
+    ]
+    same([cut + end for cut in cuts for end in ends])
+
+
+def test_beginnings_that_are_no_json_mean_the_same() -> None:
+    record = json.dumps(VALID).encode()
+    beginnings = [bytes([byte]) for byte in range(256)] + [b"\xef\xbb\xbf", b"[" * 40, b"\xff" + b"[" * 40]
+    ends = (b"", b"\xff", record, record + b"\xc3", b"\xff" + b"a" * 2_000, b"\xe2\x82" * 30)
+    same([beginning + end for beginning in beginnings for end in ends])
+
+
 @pytest.mark.parametrize("name", NESTED)
 def test_odd_values_in_an_object_mean_the_same(name: str) -> None:
     objects = ("features", "segments", "measures", "score")
@@ -179,8 +227,10 @@ def test_what_both_take_is_not_left_to_python() -> None:
     values = [json.dumps(event).encode() for event in events]
     reading = scanner.begin()
     assert reading.read(values, [TS] * len(values), TS) == []
-    assert reading.read([None, b"", b"{", values[0][:-1], values[0]], [TS] * 5, TS) == [0, 1, 2, 3]
-    assert reading.finish().left == [len(values) + place for place in (0, 1, 2, 3)]
+    odd_ones = [None, b"[]", values[0], values[0][:-1], b"\x00\xc3"]
+    assert reading.read(odd_ones, [TS] * 5, TS) == [0, 1, 3, 4]
+    read, size = reading.finish(), len(values)
+    assert (read.left, read.refused) == ([size, size + 1], [(size + 3, None), (size + 4, 1)])
 
 
 def test_mutated_records_mean_the_same() -> None:

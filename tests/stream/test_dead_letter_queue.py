@@ -38,6 +38,9 @@ class SlowSink:
     def wait(self, timeout_s: float) -> None:  # never waits
         self.poll()
 
+    def hurry(self, timeout_s: float) -> None:
+        self.poll()
+
     def close(self, *, timeout_s: float) -> int:
         return len(self._flying)
 
