@@ -16,8 +16,8 @@ _V2 = Path("/sys/fs/cgroup")
 def cpu_quota(name: str, cores: float) -> Iterator[Path]:
     """Make a control group whose processes together get so many ``cores``; :func:`hold` puts one in.
 
-    Linux shares out processor time by periods, here of 100 ms as Docker and Kubernetes have them: who has used
-    up the share waits for the next.
+    Linux shares out processor time by periods, here of 100 ms as Docker and Kubernetes have them: who has
+    used up the share waits for the next.
 
     Raises
     ------

@@ -100,8 +100,8 @@ class Reading:
         """Read the next records, most of it without the interpreter's lock.
 
         ``record_ms[row]`` is asked for where an event says no time. Gives back the places in ``values`` of
-        those that ``left`` and ``refused`` will hold, and of events later than ``newest_ms``. ``RuntimeError``
-        for a fault of its own. Whatever is raised, nothing of ``values`` is in the batch.
+        those that ``left`` and ``refused`` will hold, and of events later than ``newest_ms``.
+        ``RuntimeError`` for a fault of its own. Whatever is raised, nothing of ``values`` is in the batch.
         """
 
     def leave(self, records: int) -> None:
@@ -117,13 +117,14 @@ class Reading:
 class Scanned:
     """A batch that has been read. The arrays are bytes; those of rows are in the order of the blocks.
 
-    ``left`` are the rows that take Python. ``refused`` are those that are certainly no events, with the first
-    byte that is not UTF-8 where they begin as no JSON does, with None where they were cut off. ``blocks`` are version, first and last row. ``ts_ms`` (int64, -1
-    for what is no event) is in the order of the batch, ``rows`` (int64) the places of the rows in it.
-    ``segments`` (int16) are matrices, block after block, each with a line for each column. ``choices``
-    (int16) are variants or feedback, ``flags`` (bool) errors or labels that supersede, ``amounts``
-    (float64) weights or worths. ``unknown`` are model, version and rows (int64) of events without a
-    reference, ``fallbacks`` counts those that took the time of their record.
+    ``left`` are the rows that take Python. ``refused`` are those that are certainly no events, with the
+    first byte that is not UTF-8 where they begin as no JSON does, with None where they were cut off.
+    ``blocks`` are version, first and last row. ``ts_ms`` (int64, -1 for what is no event) is in the order of
+    the batch, ``rows`` (int64) the places of the rows in it. ``segments`` (int16) are matrices, block after
+    block, each with a line for each column. ``choices`` (int16) are variants or feedback, ``flags`` (bool)
+    errors or labels that supersede, ``amounts`` (float64) weights or worths. ``unknown`` are model, version
+    and rows (int64) of events without a reference, ``fallbacks`` counts those that took the time of their
+    record.
     """
 
     left: list[int]
