@@ -1,7 +1,7 @@
 //! Records that are certainly no events, and why: most poison has been cut off, or never was text.
 //!
-//! Python would say the same, at fifty times the cost. What it looks at first is looked at first here: how
-//! large a record is, how deep it nests, its syntax.
+//! Python would say the same, later. What it looks at first is looked at first here: how large a record is,
+//! how deep it nests, its syntax.
 
 use crate::cursor::Cursor;
 use crate::plan::Limits;
