@@ -26,6 +26,7 @@ from benchmarks.ingest_variants import CASES, PLAIN, Filled, Variant, fill_case
 from benchmarks.peer_run import run_straight_line
 from benchmarks.report import machine, reported, summary
 from benchmarks.services import Services, services
+from benchmarks.turns import interleaved
 from benchmarks.usage import Usage
 from benchmarks.workload import Workload, workload
 from stream.codec.engine import chosen
@@ -70,7 +71,7 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
             cases[variant] = fill_case(
                 started, CASES[variant], plan.events // CASES[variant].shape.copies, load
             )
-        runs = _interleaved({**ways, **{name: _ours(each) for name, each in cases.items()}}, plan.runs, say)
+        runs = interleaved({**ways, **{name: _ours(each) for name, each in cases.items()}}, plan.runs, say)
         stages = _stages(plain) if plan.profile else {}
         versions = machine(broker=started.kafka.title, redis_server=started.redis.version)
     measured = {name: summary(each) for name, each in runs.items()}
@@ -113,15 +114,6 @@ def _peers(started: Services, load: Workload, share: float, say: Say) -> dict[st
         prepared = prepare(started, load, edges, peer.reading(share))
         ways[peer.title] = lambda turn, prepared=prepared: prepared.run(python, turn)  # type: ignore[misc]
     return ways
-
-
-def _interleaved(ways: Mapping[str, Run], runs: int, say: Say) -> dict[str, list[Usage]]:
-    found: dict[str, list[Usage]] = {name: [] for name in ways}
-    for turn in range(1, runs + 1):
-        for name, run in ways.items():
-            say(f"Run {turn} of {runs}: {name}")
-            found[name].append(run(turn))
-    return found
 
 
 def _compared(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -39,6 +39,7 @@ from benchmarks.cpu_quota import can_limit, cpu_quota, hold
 from benchmarks.ingest_variants import Case, Filled, fill_case
 from benchmarks.report import machine, machine_line, reported, summary, table
 from benchmarks.services import Broker, Services, fill, records, services
+from benchmarks.turns import interleaved
 from benchmarks.usage import Usage, now
 from benchmarks.worker_run import AS_SHIPPED, PATIENCE_S, ROOT, Cursors
 from benchmarks.workload import MODEL, Shape, Workload, reference, workload
@@ -106,13 +107,9 @@ def _filled(started: Services, case: Case, events: int, say: Say) -> Filled:
 
 
 def _in_turns(cases: Sequence[Filled], plan: Plan, say: Say) -> list[Row]:
-    """Run every case once, then every case again: what a machine loses for a minute, all of them lose."""
-    measured: list[list[Usage]] = [[] for _ in cases]
-    for turn in range(plan.runs):
-        for filled, runs in zip(cases, measured, strict=True):
-            say(f"{filled.case.name}: run {turn + 1} of {plan.runs}")
-            runs.append(filled.run(str(turn)))
-    return [_told(filled.case, runs) for filled, runs in zip(cases, measured, strict=True)]
+    ways = {filled.case.name: lambda turn, filled=filled: filled.run(str(turn)) for filled in cases}
+    measured = interleaved(ways, plan.runs, say)
+    return [_told(filled.case, measured[filled.case.name]) for filled in cases]
 
 
 def _told(case: Case, runs: Sequence[Usage]) -> Row:
@@ -132,12 +129,12 @@ def _told(case: Case, runs: Sequence[Usage]) -> Row:
 def by_workers(started: Services, plan: Plan, say: Say) -> list[Row]:
     """One worker and two on the same events, by the clock, in turns."""
     load = workload(plan.events)
-    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in WORKERS}
-    for turn in range(plan.runs):
-        for count, told in runs.items():
-            say(f"{count} workers: run {turn + 1} of {plan.runs}")
-            told.append(_share(started, plan, count, f"w{count}-{turn}", load))
-    return [Row(str(count), _middle(told), told) for count, told in runs.items()]
+
+    def sharing(count: int) -> Callable[[int], dict[str, Any]]:
+        return lambda turn: _share(started, plan, count, f"w{count}-{turn}", load)
+
+    runs = interleaved({str(count): sharing(count) for count in WORKERS}, plan.runs, say)
+    return [Row(count, _middle(told), told) for count, told in runs.items()]
 
 
 def _middle(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
