@@ -19,11 +19,22 @@ from stream.sinks import KafkaSink
 from stream.store import PartitionStore
 
 log = logging.getLogger(__name__)
-WATERMARK_TIMEOUT_S = 10.0
+ANSWER_S = 10.0
 CLAIM_BUDGET_S = 30.0
 CONTEST_S = 5.0  # a straggler hears that it has lost its partitions at its next poll
 RETRY_S = 0.5
-UNKNOWN = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
+NO_REDIS = "Redis: no answer while claiming partitions"
+# Waiting mends none of these.
+REFUSALS = frozenset(
+    {
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._FATAL,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+    }
+)
 
 Key = tuple[str, int]
 T = TypeVar("T")
@@ -196,26 +207,16 @@ class Assignment:
         return alert.to_message(self._alerts)
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        at = TopicPartition(topic, partition)
-        try:
-            bounds = self._watermarks(at)
-        except KafkaException as exc:
-            raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: {exc}") from exc
-        if bounds is None or OFFSET_INVALID in bounds:
-            raise DependencyError(f"Kafka: no offsets of {topic}[{partition}]: is its leader up?")
-        return bounds
-
-    def _watermarks(self, at: TopicPartition) -> tuple[int, int] | None:
         """First offset and end. A partition that the group already knows of may be news to the client."""
-        deadline = time.monotonic() + WATERMARK_TIMEOUT_S
-        while True:
-            try:
-                return self._consumer.get_watermark_offsets(at, timeout=WATERMARK_TIMEOUT_S)
-            except KafkaException as exc:
-                if exc.args[0].code() not in UNKNOWN or time.monotonic() > deadline:
-                    raise
-                log.warning('partition is not known yet partition="%s[%s]"', at.topic, at.partition)
-                time.sleep(RETRY_S)
+        at, what = TopicPartition(topic, partition), f"Kafka: no offsets of {topic}[{partition}]"
+
+        def ask() -> tuple[int, int]:
+            bounds = self._consumer.get_watermark_offsets(at, timeout=ANSWER_S)
+            if bounds is None or OFFSET_INVALID in bounds:
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "is its leader up?"))
+            return bounds
+
+        return self._patiently(ask, what)
 
     def _declare(self, topic: str) -> None:
         """Tell the evaluators the number of partitions; asked anew each time, since topics grow.
@@ -223,23 +224,32 @@ class Assignment:
         The producer is asked: a consumer that is asked in its own callback forgets which call it serves, and
         aborts the process when closing serves one more.
         """
-        try:
-            partitions = self._sink.partitions(topic, timeout_s=WATERMARK_TIMEOUT_S)
-        except KafkaException as exc:
-            raise DependencyError(f"Kafka: no metadata of {topic}: {exc}") from exc
+        partitions = self._patiently(
+            lambda: self._sink.partitions(topic, timeout_s=ANSWER_S), f"Kafka: no metadata of {topic}"
+        )
         self._patiently(lambda: self._store.declare_topic(topic, partitions))
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Retry through a Redis restart; a longer outage ends the worker, to be started again."""
+    def _patiently(self, call: Callable[[], T], what: str = NO_REDIS) -> T:
+        """Retry through a restart or a connection that breaks; a longer outage ends the worker.
+
+        Raises
+        ------
+        DependencyError
+            ``what`` cannot be had, and why.
+        """
         deadline = time.monotonic() + CLAIM_BUDGET_S
         while True:
             try:
                 return call()
-            except redis.RedisError as exc:
-                if time.monotonic() > deadline:
-                    raise DependencyError(f"Redis: no answer while claiming partitions: {exc}") from exc
-                log.warning('redis unavailable while claiming reason="%s"', exc)
+            except (redis.RedisError, KafkaException) as exc:
+                if _is_refusal(exc) or time.monotonic() > deadline:
+                    raise DependencyError(f"{what}: {exc}") from exc
+                log.warning('claiming, tried again what="%s" reason="%s"', what, exc)
                 time.sleep(RETRY_S)
+
+
+def _is_refusal(exc: Exception) -> bool:
+    return isinstance(exc, KafkaException) and exc.args[0].code() in REFUSALS
 
 
 def _names(partitions: Sequence[TopicPartition]) -> str:

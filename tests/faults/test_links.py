@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from stream import assignment
+from stream.alerts import AlertRoute
+from stream.assignment import Assignment
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
 from stream.embedded.ports import free_port
+from stream.sinks import KafkaSink
+from stream.store_memory import MemoryStore
 from tests.faults.figures import Figures
 from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy
@@ -133,6 +142,40 @@ def test_connections_to_the_broker_are_reset(scene: Scene, far_kafka: KafkaBehin
     scene.injected(far_kafka.proxy.resets)
     assert scene.injections > 1, "no connection was reset while records came"
     table(scene.settle("24 connections to the broker reset"))
+
+
+@behind_proxy
+@pytest.mark.parametrize("asked", ["metadata", "offsets"])
+def test_a_claim_waits_for_a_broker_that_is_out_of_reach(
+    far_kafka: KafkaBehindProxy,
+    asked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Faults 24 and 28, in the moment that partitions are taken over: no reason for a worker to end."""
+    monkeypatch.setattr(assignment, "ANSWER_S", 0.5)
+    topic = f"claimed-{asked}-{uuid.uuid4().hex[:8]}"
+    far_kafka.create_topics({topic: 1})
+    cut, whole = (
+        {"bootstrap.servers": each} for each in (far_kafka.far_servers, far_kafka.bootstrap_servers)
+    )
+    producer = Producer(cut if asked == "metadata" else whole)
+    consumer = Consumer({"group.id": topic} | (cut if asked == "offsets" else whole))
+    at = TopicPartition(topic, 0)
+    claims = Assignment(
+        store=MemoryStore(), consumer=consumer, sink=KafkaSink(producer), alerts=AlertRoute("alerts", "")
+    )
+    with closing(consumer), ThreadPoolExecutor() as pool:
+        eventually(
+            lambda: producer.list_topics(topic, timeout=10) and consumer.list_topics(topic, timeout=10), ""
+        )
+        with far_kafka.proxy.suffers(cut=True):
+            far_kafka.proxy.reset()
+            claiming = pool.submit(claims.on_assign, consumer, [at])
+            eventually(lambda: f'what="Kafka: no {asked}' in caplog.text, lambda: caplog.text)
+            assert claims.get(topic, 0) is None
+        claiming.result(60)
+        assert claims.owned(topic, 0).position == 0
 
 
 @pytest.fixture

@@ -26,14 +26,19 @@ from stream.outcomes.panes import OutcomePane, merged
 from tests.integration.pipeline import Pipeline, eventually, labelled_reference, send
 
 EVENTS, KILLS, PARTITIONS, WINDOW_MS = 60_000, 2, 8, 10_000
+AHEAD = 10_000  # the early labels of these come before any prediction
 STEP_MS = 2
 
 
 @dataclass
 class Labelled:
-    """Predictions whose labels come up to 3,000 events later, 1 % before them; 5 % twice, 2 % corrected."""
+    """Predictions whose labels come up to 3,000 events later, 1 % before them; 5 % twice, 2 % corrected.
+
+    ``ahead`` labels come before everything else.
+    """
 
     seed: int
+    ahead: int = 0
     sent: list[tuple[str, int, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,6 +60,9 @@ class Labelled:
             )
             for later, (rank, label) in enumerate(labels):
                 at = float(i + place[i]) + 0.5 + 700 * later
+                if early[i] and i < AHEAD and not later:
+                    at = -1.0
+                    self.ahead += 1
                 queue.append((at, "labels", int(partition[1, i]), self._label(i, rank, int(label))))
         self.sent = [each[1:] for each in sorted(queue)]
 
@@ -118,11 +126,18 @@ def test_every_outcome_is_counted_once_through_kills(
     with Pipeline(tmp_path, kafka, redis_url, references={"m": [REFERENCE]}, **settings) as pipeline:
         workers = [pipeline.ready_worker(name=name) for name in ("one", "two")]
         producer, behind = pipeline.producer(), []
-        for begin, end in pairwise([0, *kills, len(stream.sent)]):
+        ahead = [(partition, value) for _, partition, value in stream.sent[: stream.ahead]]
+        send(producer, pipeline.topics["labels"], ahead)
+        eventually(
+            lambda: joined(pipeline).early == stream.ahead, lambda: f"labels first: {joined(pipeline)}"
+        )
+        for begin, end in pairwise([stream.ahead, *kills, len(stream.sent)]):
+            before = joined(pipeline).predictions
             for topic in ("inference", "labels"):
                 mine = [(partition, value) for to, partition, value in stream.sent[begin:end] if to == topic]
                 send(producer, pipeline.topics[topic], mine)
             if end < len(stream.sent):
+                eventually(lambda before=before: joined(pipeline).predictions > before, "some to be counted")
                 workers[0].kill()
                 behind.append(EVENTS - joined(pipeline).predictions)
                 workers[0].start()
@@ -144,4 +159,4 @@ def test_every_outcome_is_counted_once_through_kills(
         assert (counts.predictions, counts.joined) == (EVENTS, EVENTS)
         assert counts.corrected <= int(stream.corrected.sum())
         assert (counts.after_horizon, counts.conflicting, counts.reused, counts.refused) == (0, 0, 0, 0)
-        assert counts.early == counts.early_joined > 0
+        assert counts.early == counts.early_joined >= stream.ahead > 0

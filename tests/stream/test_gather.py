@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
+from stream import assignment
 from stream.alerts import AlertRoute
 from stream.assignment import Assignment
 from stream.codec import JsonInferenceDecoder
@@ -176,6 +177,22 @@ def test_a_topic_that_is_gone_is_told(script: Script) -> None:
     gone = Record(topic=TOPIC, partition=0, error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     with pytest.raises(DependencyError, match="topic t is gone"):
         script.gather(lambda: [gone])
+
+
+@pytest.mark.parametrize(
+    ("code", "budget_s"),
+    [(KafkaError.TOPIC_AUTHORIZATION_FAILED, 3_600), (KafkaError.LEADER_NOT_AVAILABLE, -1)],
+)
+def test_a_claim_ends_at_a_refusal_or_when_its_time_is_up(
+    script: Script, monkeypatch: pytest.MonkeyPatch, code: int, budget_s: float
+) -> None:
+    def refuse(_at: TopicPartition, timeout: float) -> NoReturn:
+        raise KafkaException(KafkaError(code, "not for you"))
+
+    monkeypatch.setattr(assignment, "CLAIM_BUDGET_S", budget_s)
+    monkeypatch.setattr(script, "get_watermark_offsets", refuse)
+    with pytest.raises(DependencyError, match=r"no offsets of other\[0\].*not for you"):
+        script.assigned(0, topic="other")
 
 
 def test_topics_are_batches_of_their_own(script: Script) -> None:
