@@ -100,6 +100,7 @@ class Evaluator:
             spec.metrics_topic, spec.alerts, store=store, sink=sink, metrics=metrics, clock=clock
         )
         self._held: dict[str, HeldModel] = {}
+        self._owned: set[str] = set()
         self._looked_ms = self._retired_ms = 0
         self._replacement: Mapping[str, ModelPlan] | None = None
         self._panes = PaneReader(store, spec.sources)
@@ -125,11 +126,11 @@ class Evaluator:
     def own(self, models: Iterable[str]) -> None:
         """Take up exactly these models: load the state and open windows of new ones, drop the others."""
         self._replaced()
-        wanted = set(models) & self.plans.keys()
-        for model in self._held.keys() - wanted:
+        self._owned = set(models) & self.plans.keys()
+        for model in self._held.keys() - self._owned:
             del self._held[model]
             self._metrics.released(model)
-        self._load(sorted(wanted - self._held.keys()))
+        self._load_missing()
 
     def forget(self) -> None:
         """Drop everything held: the store did not answer, and what it committed must be read again."""
@@ -137,12 +138,16 @@ class Evaluator:
         self._panes.forget()
         self._clocks.forget()
 
-    def _load(self, models: Sequence[str]) -> None:
-        """Read what is stored of models, and open the windows that a former owner had not evaluated yet."""
-        for some in batched(models, MODELS_PER_READ):
+    def _load_missing(self) -> None:
+        """Read what is stored of owned models, and open windows that a former owner had not evaluated yet.
+
+        Always before the clocks that they are judged by: where the store is emptied in between, the clocks of
+        before never meet models of after, whose events have to be counted again first.
+        """
+        new = self._owned - self._held.keys()
+        for some in batched(sorted(new), MODELS_PER_READ):
             for model, stored in self._store.load_models(some).items():
                 self._held[model] = HeldModel.of(self.plans[model], stored, self._store.joins, self._sink)
-        new = frozenset(models)
         for source in self.spec.sources:
             for key in self._panes.open(source) if new else ():
                 if key.model in new:
@@ -176,6 +181,7 @@ class Evaluator:
         close, nothing is done but to wait for it.
         """
         started_ms = self._clock.monotonic_ms()
+        self._load_missing()
         now = self._watermarks()
         if 0 < self._until_close() <= CLOSING_MS:
             return 0
@@ -231,9 +237,8 @@ class Evaluator:
     def _watermarks(self) -> Mapping[str, GlobalWatermark]:
         if not self._clocks.look():
             log.warning("the store has lost commits, every model is read again")
-            models = list(self._held)
             self.forget()
-            self.own(models)
+            self._load_missing()
             self._clocks.look()
         return self._clocks.seen
 
@@ -261,13 +266,11 @@ class Evaluator:
     def _rewind(self, turns: Sequence[Turn]) -> None:
         """Let go of what was evaluated ahead: the evaluation is again the one that was committed last."""
         stored = self._store.load_models([turn.model for turn in turns]) if turns else {}
-        taken = []
         for turn in turns:
             self._panes.drop(turn.read)
             turn.held.wasted = min(MOST_WASTED, turn.held.wasted + 1)
             if not turn.held.rewind(stored[turn.model]):
-                taken.append(turn.model)
-        self._reload(taken)
+                del self._held[turn.model]
 
     def _due(self, now: Mapping[str, GlobalWatermark]) -> list[Turn]:
         turns, labelled = due(self._held.values(), now)
@@ -329,12 +332,9 @@ class Evaluator:
             turn.take_gap(request, WINDOWS_PER_TURN)
 
     def _commit(self, turns: Sequence[Turn]) -> None:
-        self._reload(self._commits.commit(turns))
-
-    def _reload(self, models: Sequence[str]) -> None:
-        for model in models:
+        """Commit turns; models that another evaluator has committed are read again at the next look."""
+        for model in self._commits.commit(turns):
             del self._held[model]
-        self._load(models)
 
     def _retire(self, now: Mapping[str, GlobalWatermark]) -> None:
         """Panes that are over expire."""

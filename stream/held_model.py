@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class HeldModel:
     """A model that this evaluator owns.
 
-    ``revision`` is that of the state it was loaded from or last committed, ``is_stored`` whether there is one
-    in the store: not when it is damaged, or was never written. ``labels`` folds its labels; None
-    where there are none. ``trimmed_to`` is the last message taken off the stored outbox. ``ahead`` is what
-    was evaluated ahead and not committed: while there is any, ``evaluation`` is ahead of the store.
-    ``wasted`` tells how seldom that is worth it, ``folded_ms`` when its labels were looked at, by the
-    monotonic clock.
+    ``revision`` and ``incarnation`` are those of the state it was loaded from or last committed,
+    ``is_stored`` whether there is one in the store: not when it is damaged, or was never written. ``labels``
+    folds its labels; None where there are none. ``trimmed_to`` is the last message taken off the stored
+    outbox. ``ahead`` is what was evaluated ahead and not committed: while there is any, ``evaluation`` is
+    ahead of the store. ``wasted`` tells how seldom that is worth it, ``folded_ms`` when its labels were
+    looked at, by the monotonic clock.
     """
 
     plan: ModelPlan
@@ -38,6 +38,7 @@ class HeldModel:
     revision: int
     drain: OutboxDrain
     is_stored: bool = False
+    incarnation: bytes = b""
     labels: OutcomeFolding | None = None
     open: dict[SeriesKey, OpenWindows] = field(default_factory=dict)
     restate: dict[SeriesKey, set[int]] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class HeldModel:
     def of(cls, plan: ModelPlan, stored: StoredModel, joins: JoinStore, sink: Sink) -> HeldModel:
         """Take up what is stored of a model; its outbox is sent again. A damaged state is dropped."""
         evaluation, is_stored = restored(plan, stored)
-        held = cls(plan, evaluation, stored.revision, OutboxDrain(sink), is_stored)
+        held = cls(plan, evaluation, stored.revision, OutboxDrain(sink), is_stored, stored.incarnation)
         if plan.labels is not None:
             held.labels = OutcomeFolding(joins, plan, plan.labels)
         held.open = {key: OpenWindows(plan.windows) for key in plan.references}
@@ -70,8 +71,8 @@ class HeldModel:
                 self.open[key].add(end_ms)
 
     def rewind(self, stored: StoredModel) -> bool:
-        """Forget what was evaluated ahead; False when another evaluator has committed meanwhile."""
-        if stored.revision != self.revision:
+        """Forget what was evaluated ahead; False when the store holds what another evaluator made of it."""
+        if (stored.revision, stored.incarnation) != (self.revision, self.incarnation):
             return False
         self.ahead = None
         self.evaluation, self.is_stored = restored(self.plan, stored)

@@ -88,7 +88,7 @@ class ModelKeys:
 
     @property
     def state(self) -> str:
-        """Hash: revision and the packed state of the model's evaluation."""
+        """Hash: revision and the packed state of the model's evaluation, and the incarnation of both."""
         return f"{self.stem}state"
 
     @property

@@ -56,9 +56,14 @@ class PartitionCommit:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredModel:
-    """What is stored of a model: revision (0 = never evaluated), state, memory, messages to deliver."""
+    """What is stored of a model: revision (0 = never evaluated), state, memory, messages to deliver.
+
+    ``incarnation`` is made up when a model is first read, and gone with everything else when the store is
+    emptied; empty where that cannot happen.
+    """
 
     revision: int = 0
+    incarnation: bytes = b""
     state: bytes | None = None
     memory: Mapping[str, bytes] = field(default_factory=dict)
     outbox: Sequence[Sequenced] = ()
@@ -66,7 +71,7 @@ class StoredModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCommit:
-    """One atomic commit of a model, on the ``revision`` that it was computed from.
+    """One atomic commit of a model, on the ``revision`` and ``incarnation`` that it was computed from.
 
     ``state`` None leaves it as it is stored, unless it was :meth:`ModelStore.bring` before: then it is what
     was brought under the name ``brought``. ``memory`` holds the entries that changed; None = forgotten.
@@ -76,6 +81,7 @@ class ModelCommit:
     model: str
     revision: int
     state: bytes | None
+    incarnation: bytes = b""
     brought: bytes = b""
     messages: Sequence[Sequenced] = ()
     memory: Mapping[str, bytes | None] = field(default_factory=dict)
@@ -165,8 +171,8 @@ class ModelStore(Protocol):
     def decide_all(self, commits: Sequence[ModelCommit]) -> list[int | Conflict | NotBrought]:
         """Compare-and-set the states of models, each on its own; its new revision, or why it was refused.
 
-        Refused is what was computed from another revision than the stored one, or from a journal that has
-        been trimmed since.
+        Refused is what was computed from another revision than the stored one, from a journal that has
+        been trimmed since, or before the store was emptied.
         """
 
     def trim_outboxes(self, delivered_to: Mapping[str, int]) -> None:

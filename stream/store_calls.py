@@ -127,13 +127,14 @@ def refusal(commit: PartitionCommit, reply: list[bytes]) -> Exception | None:
 
 def brought_state(names: ModelKeys, commit: ModelCommit, name: bytes) -> tuple[str, list[Any]]:
     """Key and fields of the state of a commit made later: :func:`decide_call` puts it in its place."""
-    return names.ahead, ["revision", commit.revision + 1, "state", commit.state or b"", "name", name]
+    fields = ["revision", commit.revision + 1, "state", commit.state or b"", "name", name]
+    return names.ahead, fields + (["incarnation", commit.incarnation] if commit.incarnation else [])
 
 
 def decide_call(names: ModelKeys, commit: ModelCommit) -> ModelCall:
     """Call ``decide.lua``."""
     keys = [names.state, names.outbox, names.memory, names.join, names.journal, names.ahead]
-    args: list[Any] = [commit.revision, commit.state or b"", commit.brought]
+    args: list[Any] = [commit.revision, commit.incarnation, commit.state or b"", commit.brought]
     outcomes = commit.outcomes
     if outcomes is None:
         args += ["", "", ""]
@@ -158,6 +159,8 @@ def decision(commit: ModelCommit, reply: list[bytes]) -> int | Conflict | NotBro
         return Conflict(
             f"model {commit.model}: revision {commit.revision} expected, Redis holds {int(stored)}"
         )
+    if verdict == b"EMPTIED":
+        return Conflict(f"model {commit.model}: Redis was emptied since it was read")
     if verdict == b"TRIMMED":
         return Conflict(
             f"model {commit.model}: its journal was trimmed to {int(stored)} by another evaluator"

@@ -216,22 +216,25 @@ class RedisStore:
 
     def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
         """See :class:`stream.store.ModelStore`."""
+        made_up = secrets.token_bytes(8)
         with self.client.pipeline(transaction=False) as pipe:
             for model in models:
                 names = ModelKeys(self.prefix, model)
-                pipe.hmget(names.state, "revision", "state")
+                pipe.hsetnx(names.state, "incarnation", made_up)
+                pipe.hmget(names.state, "revision", "incarnation", "state")
                 pipe.hgetall(names.memory)
                 pipe.zrange(names.outbox, 0, -1, withscores=True)
             replies = iter(pipe.execute())
         return {
             model: StoredModel(
                 revision=_int(revision) or 0,
+                incarnation=incarnation,
                 state=state,
                 memory={name.decode(): data for name, data in memory.items()},
                 outbox=self._messages(model, outbox),
             )
-            for model, (revision, state), memory, outbox in zip(
-                models, replies, replies, replies, strict=True
+            for model, _, (revision, incarnation, state), memory, outbox in zip(
+                models, replies, replies, replies, replies, strict=True
             )
         }
 

@@ -177,6 +177,7 @@ class Turn:
         return ModelCommit(
             model=self.model,
             revision=self.held.revision,
+            incarnation=self.held.incarnation,
             state=None if self.held.is_stored and not self.steps else evaluation.to_bytes(),
             messages=numbered,
             memory=evaluation.changed_memory(),

@@ -1,32 +1,37 @@
 -- A verdict and its messages commit together, and only on the revision they were computed from.
 -- KEYS: state, outbox, memory, join, journal, state brought before, outcome pane...
--- ARGV: expected revision, state bytes ('' = as stored, or brought), name of what was brought ('' = nothing),
---       pieces of the journal trimmed so far ('' = it was not read), pieces trimmed after this, outcome TTL ms,
---       bytes per outcome pane,
+-- ARGV: expected revision, expected incarnation ('' = any), state bytes ('' = as stored, or brought),
+--       name of what was brought ('' = nothing), pieces of the journal trimmed so far ('' = it was not read),
+--       pieces trimmed after this, outcome TTL ms, bytes per outcome pane,
 --       #memory, then (name, bytes; '' = forget) per entry,
 --       #messages, then (sequence, bytes) per message
-local i = 7
+local revision, incarnation, state, brought, base, upto, ttl_ms = unpack(ARGV, 1, 7)
+local i = 8
 local function take() i = i + 1; return ARGV[i - 1] end
 local stored = redis.call('HGET', KEYS[1], 'revision') or '0'
-if stored ~= ARGV[1] then return {'CONFLICT', stored} end
-if ARGV[3] ~= '' and redis.call('HGET', KEYS[6], 'name') ~= ARGV[3] then return {'ABSENT', stored} end
--- outcomes commit only together with the end of the journal that they have folded
-if ARGV[4] ~= '' then
-  local base = redis.call('HGET', KEYS[4], 'base') or '0'
-  if base ~= ARGV[4] then return {'TRIMMED', base} end
-  redis.call('LTRIM', KEYS[5], tonumber(ARGV[5]) - tonumber(base), -1)
-  redis.call('HSET', KEYS[4], 'base', ARGV[5])
+if stored ~= revision then return {'CONFLICT', stored} end
+-- a model that was never committed has revision 0 before and after Redis was emptied
+if incarnation ~= '' and redis.call('HGET', KEYS[1], 'incarnation') ~= incarnation then
+  return {'EMPTIED', stored}
 end
-for k = 7, #KEYS do redis.call('SET', KEYS[k], take(), 'PX', ARGV[6]) end
-local revision = tonumber(stored) + 1
-if ARGV[3] ~= '' then
+if brought ~= '' and redis.call('HGET', KEYS[6], 'name') ~= brought then return {'ABSENT', stored} end
+-- outcomes commit only together with the end of the journal that they have folded
+if base ~= '' then
+  local trimmed = redis.call('HGET', KEYS[4], 'base') or '0'
+  if trimmed ~= base then return {'TRIMMED', trimmed} end
+  redis.call('LTRIM', KEYS[5], tonumber(upto) - tonumber(base), -1)
+  redis.call('HSET', KEYS[4], 'base', upto)
+end
+for k = 7, #KEYS do redis.call('SET', KEYS[k], take(), 'PX', ttl_ms) end
+local decided = tostring(tonumber(stored) + 1)
+if brought ~= '' then
   redis.call('HDEL', KEYS[6], 'name')
   redis.call('PERSIST', KEYS[6])
   redis.call('RENAME', KEYS[6], KEYS[1])
-elseif ARGV[2] ~= '' then
-  redis.call('HSET', KEYS[1], 'revision', revision, 'state', ARGV[2])
+elseif state ~= '' then
+  redis.call('HSET', KEYS[1], 'revision', decided, 'state', state)
 else
-  redis.call('HSET', KEYS[1], 'revision', revision)
+  redis.call('HSET', KEYS[1], 'revision', decided)
 end
 for _ = 1, tonumber(take()) do
   local name, bytes = take(), take()
@@ -36,4 +41,4 @@ for _ = 1, tonumber(take()) do
   local sequence, bytes = take(), take()
   redis.call('ZADD', KEYS[2], sequence, bytes)
 end
-return {'OK', tostring(revision)}
+return {'OK', decided}

@@ -246,6 +246,25 @@ def test_a_commit_without_a_state_leaves_it(store: Store) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("is_brought", [False, True])
+def test_nothing_of_before_commits_when_redis_was_emptied(redis_url: str, is_brought: bool) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        store = RedisStore(client, prefix="e")
+
+        def commit(revision: int) -> ModelCommit:
+            incarnation = store.load_models(["m"])["m"].incarnation
+            made = replace(next_commit(b"state"), revision=revision, incarnation=incarnation)
+            return store.bring([made])[0] if is_brought else made
+
+        before = commit(0)
+        client.flushall()
+        (refused,) = store.decide_all([before])
+        assert isinstance(refused, Conflict)
+        assert load_model(store, "m") == (0, None)
+        assert [*store.decide_all([commit(0)]), *store.decide_all([commit(1)])] == [1, 2]
+
+
+@pytest.mark.services
 def test_of_two_who_bring_a_state_one_is_asked_for_it_again(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         store = RedisStore(client, prefix=f"t{uuid.uuid4().hex[:6]}")
