@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from stream.embedded import EmbeddedRedis
 from stream.keys import file_key
@@ -98,7 +99,9 @@ def test_fails_over_to_a_replica_that_is_behind(
     primary = scene.redis
     with scene.redis_client() as client:
         client.config_set("repl-diskless-sync-delay", 0)
-    with EmbeddedRedis(options={"replicaof": f"127.0.0.1 {primary.ports['redis']}"}) as replica:
+    with EmbeddedRedis() as replica:
+        with Redis.from_url(replica.url) as client:
+            client.replicaof("127.0.0.1", primary.ports["redis"])
         scene.send(3)
         scene.await_counted()
         with scene.redis_client() as client:
