@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ INSTALL = 'pip install "driftstream[local]"'
 _ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 _FETCHES_AT_ONCE = 8
 _TIMEOUT_SECONDS = 30
+_PAUSE_SECONDS = (1.0, 2.0, 4.0)
+"""Between attempts to fetch a jar: a name that is not resolved once is no reason to give up."""
 
 
 class Jar(NamedTuple):
@@ -115,13 +118,18 @@ def _fetch(jar: Jar, repository: Path, staging: Path) -> None:
         raise DependencyError(f"jgo, which fetches Apache Kafka, is not installed: {INSTALL}") from error
     group, artifact, version = jar.coordinate.split(":")
     context = MavenContext(repo_cache=staging, timeout=_TIMEOUT_SECONDS)
-    try:
-        path: Path = context.project(group, artifact).at_version(version).artifact().resolve()
-    except (OSError, RuntimeError) as error:
-        raise DependencyError(
-            f"{jar.coordinate} cannot be fetched from Maven Central ({type(error).__name__}): "
-            "go online once, or use a Kafka of your own"
-        ) from error
+    pauses = list(_PAUSE_SECONDS)
+    while True:
+        try:
+            path: Path = context.project(group, artifact).at_version(version).artifact().resolve()
+            break
+        except (OSError, RuntimeError) as error:
+            if not pauses:
+                raise DependencyError(
+                    f"{jar.coordinate} cannot be fetched from Maven Central ({type(error).__name__}): "
+                    "go online once, or use a Kafka of your own"
+                ) from error
+            time.sleep(pauses.pop(0))
     _check(jar, path, LOCK)
     target = jar.path_in(repository)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import socketserver
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from stream.embedded import kafka_jars
+from stream.embedded import jars, kafka_jars
 from stream.embedded.jars import KAFKA_VERSION, LOCK, Jar, read_lock, sha256
 from stream.errors import DependencyError
 
@@ -70,12 +72,27 @@ def test_missing_jar_without_jgo_names_the_extra(tmp_path: Path, monkeypatch: py
         kafka_jars(lock=lock, repository=tmp_path)
 
 
-def test_missing_jar_without_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_jar_without_network_is_tried_again_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("jgo")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr(jars, "_PAUSE_SECONDS", (0.0, 0.0))
+    attempts: list[str] = []
+
+    class Closes(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            attempts.append(self.request.recv(100).decode().split()[0])
+
     lock = lock_of(tmp_path, f"{'0' * 64}  org.example:two:1.0")
-    with pytest.raises(DependencyError, match=r"org\.example:two:1\.0 cannot be fetched from Maven Central"):
-        kafka_jars(lock=lock, repository=tmp_path)
+    with socketserver.TCPServer(("127.0.0.1", 0), Closes) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        with pytest.raises(
+            DependencyError, match=r"org\.example:two:1\.0 cannot be fetched from Maven Central"
+        ):
+            kafka_jars(lock=lock, repository=tmp_path)
+        proxy.shutdown()
+    assert attempts == ["CONNECT"] * 3
 
 
 def test_cache_that_cannot_be_written_names_the_variable(tmp_path: Path) -> None:
