@@ -332,7 +332,7 @@ class Evaluator:
             turn.take_gap(request, WINDOWS_PER_TURN)
 
     def _commit(self, turns: Sequence[Turn]) -> None:
-        """Commit turns; models that another evaluator has committed are read again at the next look."""
+        """Commit turns; models whose commits are refused are read again at the next look."""
         for model in self._commits.commit(turns):
             del self._held[model]
 

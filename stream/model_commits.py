@@ -70,7 +70,7 @@ class ModelCommits:
         return [landed(each) if isinstance(each, NotBrought) else each for each in outcomes]
 
     def commit(self, turns: Sequence[Turn]) -> list[str]:
-        """One script a model, one round trip; the models that another evaluator has committed meanwhile."""
+        """One script a model, one round trip; the models whose commits were refused."""
         if not turns:
             return []
         commits = [turn.prepared or turn.commit(self._metrics_topic, self._alerts) for turn in turns]
@@ -78,11 +78,10 @@ class ModelCommits:
         outcomes = self._decide(turns, commits)
         reached("decide.after")
         reached("publish.before")
-        refused = []
+        refused: dict[str, Conflict] = {}
         for turn, commit, outcome in zip(turns, commits, outcomes, strict=True):
             if isinstance(outcome, Conflict):
-                log.warning('another evaluator was first, reading again reason="%s"', outcome)
-                refused.append(turn.model)
+                refused[turn.model] = outcome
                 continue
             turn.held.revision = outcome
             turn.held.drain.send(commit.messages)
@@ -91,7 +90,10 @@ class ModelCommits:
             self._to_show.append(turn)
         reached("publish.after")
         self._sink.poll()
-        return refused
+        if refused:
+            first = next(iter(refused.values()))
+            log.warning('refused, reading again models="%s" first="%s"', len(refused), first)
+        return list(refused)
 
     def _show(self) -> None:
         shown, self._to_show = self._to_show, []

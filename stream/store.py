@@ -58,8 +58,8 @@ class PartitionCommit:
 class StoredModel:
     """What is stored of a model: revision (0 = never evaluated), state, memory, messages to deliver.
 
-    ``incarnation`` is made up when a model is first read, and gone with everything else when the store is
-    emptied; empty where that cannot happen.
+    ``incarnation`` is made up when a model is first read, and another one when the store has been emptied or
+    is another server; empty where that cannot happen.
     """
 
     revision: int = 0
@@ -172,7 +172,7 @@ class ModelStore(Protocol):
         """Compare-and-set the states of models, each on its own; its new revision, or why it was refused.
 
         Refused is what was computed from another revision than the stored one, from a journal that has
-        been trimmed since, or before the store was emptied.
+        been trimmed since, or before the store was emptied or became another server.
         """
 
     def trim_outboxes(self, delivered_to: Mapping[str, int]) -> None:

@@ -24,6 +24,8 @@ except ImportError:  # not installed, or of a release without it
 PANE_TTL_MS = 7 * 24 * 3600 * 1000  # a backstop: evaluated panes are retired long before
 COMMIT_KEYS, PANE_ARGUMENTS = 4, 3
 PANES_AT_ONCE = 32
+INCARNATION_BYTES = 8
+"""Of a model's incarnation what is stored; the ``run_id`` of the server follows."""
 MEMBERS_KEPT = 16_384
 """Panes whose bytes are kept from commit to commit: those of all partitions have the same."""
 ModelCall = tuple[list[str], list[Any]]
@@ -128,13 +130,15 @@ def refusal(commit: PartitionCommit, reply: list[bytes]) -> Exception | None:
 def brought_state(names: ModelKeys, commit: ModelCommit, name: bytes) -> tuple[str, list[Any]]:
     """Key and fields of the state of a commit made later: :func:`decide_call` puts it in its place."""
     fields = ["revision", commit.revision + 1, "state", commit.state or b"", "name", name]
-    return names.ahead, fields + (["incarnation", commit.incarnation] if commit.incarnation else [])
+    incarnation = commit.incarnation[:INCARNATION_BYTES]
+    return names.ahead, fields + (["incarnation", incarnation] if incarnation else [])
 
 
 def decide_call(names: ModelKeys, commit: ModelCommit) -> ModelCall:
     """Call ``decide.lua``."""
     keys = [names.state, names.outbox, names.memory, names.join, names.journal, names.ahead]
-    args: list[Any] = [commit.revision, commit.incarnation, commit.state or b"", commit.brought]
+    incarnation, run_id = commit.incarnation[:INCARNATION_BYTES], commit.incarnation[INCARNATION_BYTES:]
+    args: list[Any] = [commit.revision, incarnation, run_id, commit.state or b"", commit.brought]
     outcomes = commit.outcomes
     if outcomes is None:
         args += ["", "", ""]
@@ -159,8 +163,8 @@ def decision(commit: ModelCommit, reply: list[bytes]) -> int | Conflict | NotBro
         return Conflict(
             f"model {commit.model}: revision {commit.revision} expected, Redis holds {int(stored)}"
         )
-    if verdict == b"EMPTIED":
-        return Conflict(f"model {commit.model}: Redis was emptied since it was read")
+    if verdict == b"OTHER":
+        return Conflict(f"model {commit.model}: Redis was emptied, or is another server, since it was read")
     if verdict == b"TRIMMED":
         return Conflict(
             f"model {commit.model}: its journal was trimmed to {int(stored)} by another evaluator"

@@ -19,7 +19,15 @@ from stream.panes import Pane
 from stream.quarantine import quarantined
 from stream.redis_wire import WireScript
 from stream.store import Claim, ModelCommit, NotBrought, PartitionCommit, Sequenced, StoredModel
-from stream.store_calls import CommitCall, brought_state, commit_keys, decide_call, decision, refusal
+from stream.store_calls import (
+    INCARNATION_BYTES,
+    CommitCall,
+    brought_state,
+    commit_keys,
+    decide_call,
+    decision,
+    refusal,
+)
 from stream.watermarks import PartitionClock, max_known
 
 _LUA = files("stream") / "lua"
@@ -216,8 +224,9 @@ class RedisStore:
 
     def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
         """See :class:`stream.store.ModelStore`."""
-        made_up = secrets.token_bytes(8)
+        made_up = secrets.token_bytes(INCARNATION_BYTES)
         with self.client.pipeline(transaction=False) as pipe:
+            pipe.info("server")
             for model in models:
                 names = ModelKeys(self.prefix, model)
                 pipe.hsetnx(names.state, "incarnation", made_up)
@@ -225,10 +234,11 @@ class RedisStore:
                 pipe.hgetall(names.memory)
                 pipe.zrange(names.outbox, 0, -1, withscores=True)
             replies = iter(pipe.execute())
+        run_id = next(replies).get("run_id", "").encode()
         return {
             model: StoredModel(
                 revision=_int(revision) or 0,
-                incarnation=incarnation,
+                incarnation=incarnation + run_id,
                 state=state,
                 memory={name.decode(): data for name, data in memory.items()},
                 outbox=self._messages(model, outbox),

@@ -1,18 +1,19 @@
 -- A verdict and its messages commit together, and only on the revision they were computed from.
 -- KEYS: state, outbox, memory, join, journal, state brought before, outcome pane...
--- ARGV: expected revision, expected incarnation ('' = any), state bytes ('' = as stored, or brought),
---       name of what was brought ('' = nothing), pieces of the journal trimmed so far ('' = it was not read),
---       pieces trimmed after this, outcome TTL ms, bytes per outcome pane,
+-- ARGV: expected revision, expected incarnation ('' = any), expected run_id of the server ('' = any),
+--       state bytes ('' = as stored, or brought), name of what was brought ('' = nothing), pieces of the journal
+--       trimmed so far ('' = it was not read), pieces trimmed after this, outcome TTL ms, bytes per outcome pane,
 --       #memory, then (name, bytes; '' = forget) per entry,
 --       #messages, then (sequence, bytes) per message
-local revision, incarnation, state, brought, base, upto, ttl_ms = unpack(ARGV, 1, 7)
-local i = 8
+local revision, incarnation, run_id, state, brought, base, upto, ttl_ms = unpack(ARGV, 1, 8)
+local i = 9
 local function take() i = i + 1; return ARGV[i - 1] end
 local stored = redis.call('HGET', KEYS[1], 'revision') or '0'
 if stored ~= revision then return {'CONFLICT', stored} end
--- a model that was never committed has revision 0 before and after Redis was emptied
-if incarnation ~= '' and redis.call('HGET', KEYS[1], 'incarnation') ~= incarnation then
-  return {'EMPTIED', stored}
+-- the revision can be the same before and after Redis was emptied, on a server and on its late replica
+if incarnation ~= '' and redis.call('HGET', KEYS[1], 'incarnation') ~= incarnation
+  or run_id ~= '' and not string.find(redis.call('INFO', 'server'), 'run_id:' .. run_id, 1, true) then
+  return {'OTHER', stored}
 end
 if brought ~= '' and redis.call('HGET', KEYS[6], 'name') ~= brought then return {'ABSENT', stored} end
 -- outcomes commit only together with the end of the journal that they have folded
