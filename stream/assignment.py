@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from stream.alerts import AlertRoute, data_loss
 from stream.crash_points import reached
 from stream.errors import DependencyError
+from stream.kafka_config import HOPELESS
 from stream.messages import Message
 from stream.ownership import OwnedPartition, start_offset, take_over
 from stream.sinks import KafkaSink
@@ -24,17 +25,11 @@ CLAIM_BUDGET_S = 30.0
 CONTEST_S = 5.0  # a straggler hears that it has lost its partitions at its next poll
 RETRY_S = 0.5
 NO_REDIS = "Redis: no answer while claiming partitions"
-# Waiting mends none of these.
-REFUSALS = frozenset(
-    {
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
-        KafkaError._FATAL,  # noqa: SLF001
-        KafkaError._SSL,  # noqa: SLF001
-    }
-)
+REFUSALS = HOPELESS | {
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError._FATAL,  # noqa: SLF001
+}
 
 Key = tuple[str, int]
 T = TypeVar("T")

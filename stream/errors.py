@@ -7,7 +7,7 @@ DriftstreamError                  exit code 1
 └── StateError                    what Redis holds is not what this worker may write on
     ├── Fenced                    another worker owns the partition now
     ├── OffsetMismatch            Redis went back, or a reply was lost: reload and seek
-    ├── Conflict                  another evaluator moved the model's revision on
+    ├── Conflict                  another evaluator was first, or Redis is another one
     ├── CorruptState              stored bytes fail their checks: quarantined, never parsed further
     └── NewerState                a newer release wrote them: this worker ends and overwrites nothing
 
@@ -70,7 +70,7 @@ class OffsetMismatch(StateError):
 
 
 class Conflict(StateError):
-    """Another evaluator committed first: reload the model's state and look again."""
+    """Another evaluator committed first, or the store is another one: reload the model, look again."""
 
 
 class CorruptState(StateError):

@@ -11,7 +11,7 @@ import logging
 import re
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from stream.errors import ConfigError
 from stream.settings.configuration import Settings
@@ -20,6 +20,10 @@ from stream.settings.tree import nearest
 from stream.transport import require_private
 
 CLIENT_ID: Final = "driftstream"
+HOPELESS: Final = frozenset(
+    {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED}  # noqa: SLF001
+)
+"""Errors of a connection that do not heal by trying again."""
 
 _CONSUMER_ONLY = re.compile(
     r"(fetch|queued|consume|offset\.store)\.|max\.partition\.fetch|isolation\.level|check\.crcs"

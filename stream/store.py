@@ -159,7 +159,7 @@ class ModelStore(Protocol):
         """Take panes off the index and let them expire."""
 
     def load_models(self, models: Sequence[str]) -> dict[str, StoredModel]:
-        """What is stored of each of ``models``."""
+        """What is stored of each of ``models``; one without an incarnation is given one."""
 
     def bring(self, commits: Sequence[ModelCommit]) -> list[ModelCommit]:
         """Put the states of commits that are made later beside those that are stored, for an hour.

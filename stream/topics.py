@@ -18,15 +18,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from confluent_kafka.cimpl import NewTopic
 
 from stream.errors import ConfigError, DependencyError, DriftstreamError
-from stream.kafka_config import admin_config, refused
+from stream.kafka_config import HOPELESS, admin_config, refused
 from stream.settings.configuration import Settings
 
 DEFAULT_PARTITIONS = 8
 _ATTEMPT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
-# These do not heal by trying again.
 _TLS = re.compile(r"SSL|certificate|TLS")
-_HOPELESS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class KafkaTopics:
 
     def _hopeless(self) -> bool:
         """Whether a reason so far is one that trying again does not mend."""
-        return any(code in _HOPELESS or _TLS.search(reason) for reason, code in self._reasons.items())
+        return any(code in HOPELESS or _TLS.search(reason) for reason, code in self._reasons.items())
 
     def _unreachable(self) -> DependencyError:
         """Return the error for a cluster that did not answer, with the reasons librdkafka gave."""

@@ -167,7 +167,8 @@ def test_a_claim_waits_for_a_broker_that_is_out_of_reach(
     )
     with closing(consumer), ThreadPoolExecutor() as pool:
         eventually(
-            lambda: producer.list_topics(topic, timeout=10) and consumer.list_topics(topic, timeout=10), ""
+            lambda: producer.list_topics(topic, timeout=10) and consumer.list_topics(topic, timeout=10),
+            "both to be connected",
         )
         with far_kafka.proxy.suffers(cut=True):
             far_kafka.proxy.reset()
